@@ -1,0 +1,1 @@
+//! Tests of the whole mesh on a real cluster.

@@ -1,0 +1,176 @@
+//! What one node's proxy needs to know.
+//!
+//! In: nothing. Out: the types; plain data in canonical order, so that equal content has equal bytes.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::IpAddr};
+
+/// The version of the schema that this build writes, and the highest that it reads.
+pub const SCHEMA: u32 = 1;
+
+/// The whole configuration of one node's proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeConfiguration {
+    /// The schema that this configuration follows; a reader refuses one above its own [`SCHEMA`].
+    pub schema: u32,
+    /// The name of the Node object that this configuration is for.
+    pub node: String,
+    /// The DNS zones of the mesh, without a trailing dot, the main one first.
+    pub zones: Vec<String>,
+    /// Every Service that has a mesh name, sorted by namespace and name.
+    pub services: Vec<Service>,
+}
+
+/// A Service, told apart by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ServiceKey {
+    /// The namespace of the Service.
+    pub namespace: String,
+    /// The name of the Service.
+    pub name: String,
+}
+
+/// One Service with a mesh name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Service {
+    /// Which Service this is.
+    #[serde(flatten)]
+    pub key: ServiceKey,
+    /// What the mesh name resolves to, sorted: the shadow Service's addresses where the mesh serves this
+    /// Service, the Service's own where it cannot.
+    pub addresses: Vec<IpAddr>,
+    /// The Service's ports, in the order of the Service.
+    pub ports: Vec<Port>,
+}
+
+/// One port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Port {
+    /// The port's name on the Service; a single port may have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The port's number on the Service, which clients of the mesh name use too.
+    pub port: u16,
+    /// The port's transport on the Service.
+    pub transport: Transport,
+    /// Where the proxy listens for this port; none where the mesh does not serve it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<Listener>,
+    /// Where connections to this port may go, sorted; empty where the mesh does not serve it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// Where the proxy listens for one port of a Service, and what it speaks there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listener {
+    /// The port of the proxy, the target port of the shadow Service; unique within a configuration.
+    pub port: u16,
+    /// What is spoken there. It belongs to the port, not to the Service.
+    pub protocol: Protocol,
+}
+
+/// The transport of a Service's port, as Kubernetes names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP, which the mesh never serves.
+    Sctp,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP: each request is balanced by itself.
+    Http,
+    /// TCP, byte for byte: each connection is balanced by itself.
+    Tcp,
+}
+
+/// One address behind a port of a Service, from its EndpointSlices.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Endpoint {
+    /// The address.
+    pub address: IpAddr,
+    /// The port at that address.
+    pub port: u16,
+    /// Whether new traffic should go there.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub ready: bool,
+    /// Whether it still answers; a terminating endpoint may.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub serving: bool,
+    /// Whether it is on its way out.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub terminating: bool,
+    /// The zone it runs in, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// The node it runs on, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it with a reference
+fn is_yes(value: &bool) -> bool {
+    *value
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde calls it with a reference
+fn is_no(value: &bool) -> bool {
+    !*value
+}
+
+// === impl ServiceKey ===
+
+impl ServiceKey {
+    /// The key of the Service `name` in `namespace`.
+    pub fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for ServiceKey {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}/{}", self.namespace, self.name)
+    }
+}
+
+// === impl Transport ===
+
+impl Transport {
+    /// The name that Kubernetes gives it in `spec.ports[].protocol`.
+    #[must_use]
+    pub fn kubernetes(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+            Self::Sctp => "SCTP",
+        }
+    }
+}
+
+// === impl Protocol ===
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! The contract between Weft's operator and the proxies.
+//!
+//! In: nothing but plain data. Out: the types of a node's configuration, their one encoding, the rules
+//! that both sides hold them to, the names of the objects that carry them, and the proxy's answer.
+//!
+//! ```text
+//! operator: topology --render--> NodeConfiguration --encode--> ConfigMap "weft-node-NODE"
+//! proxy:    ConfigMap --decode, check--> NodeConfiguration --compile--> plan
+//! proxy:    GET /revision on the admin port --> Confirmation --> operator
+//! ```
+//!
+//! This crate depends on serde, not on Kubernetes, Pingora or tokio. A field may be added at any time
+//! (readers ignore what they do not know); a change that an old reader would misread raises [`SCHEMA`].
+
+mod check;
+mod codec;
+mod confirmation;
+mod configuration;
+pub mod object;
+
+pub use check::{Violation, check};
+pub use codec::{Body, DecodeError, Encoded, LIMIT_BYTES, READABLE_BYTES, decode, encode, fingerprint};
+pub use configuration::{
+    Endpoint, Listener, NodeConfiguration, Port, Protocol, SCHEMA, Service, ServiceKey, Transport,
+};
+pub use confirmation::{Confirmation, ListenerFailure, Rejection};
