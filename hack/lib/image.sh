@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# Container images from one static binary each, without any registry. Needs REPO, TOOLS and log.sh.
+
+# build_image NAME BINARY FILE [USER]: FILE becomes a docker-archive of an image NAME with BINARY as its entry point.
+# Nothing is done if FILE holds just that already.
+build_image() {
+  local name=$1 binary=$2 file=$3 user=${4:-65532:65532} want context
+  want="$name $user $(cat "$binary" "$REPO/hack/Dockerfile" | sha256sum)"
+  if [[ -f $file && $(cat "$file.stamp" 2>/dev/null) == "$want" ]]; then return 0; fi
+  install_packages buildah
+  mkdir -p "$(dirname "$file")"
+  context=$(mktemp -d "$file.context.XXXXXX")
+  # Readable and executable by everyone: the image must run as any user.
+  install -m 0755 "$binary" "$context/program"
+  # A store of our own; vfs needs neither mounts nor privileges, and images of one layer cost nothing to copy.
+  local buildah=(buildah --root "$TOOLS/buildah/root" --runroot "$TOOLS/buildah/run" --storage-driver vfs)
+  {
+    "${buildah[@]}" bud --isolation chroot --layers=false --timestamp 0 --build-arg "USER=$user" \
+      -f "$REPO/hack/Dockerfile" -t "$name" "$context" &&
+      rm -f "$file.new" && "${buildah[@]}" push "$name" "docker-archive:$file.new:$name" &&
+      "${buildah[@]}" rmi "$name"
+  } >"$file.log" 2>&1 || {
+    rm -rf "$context"
+    fail_with_log "$file.log" "could not build image $name"
+  }
+  rm -rf "$context"
+  mv -f "$file.new" "$file"
+  printf '%s\n' "$want" >"$file.stamp"
+}
+
+# image_key ARCHIVE: what is in it. The manifest names the images and the digests of their configurations and layers.
+image_key() {
+  tar -xOf "$1" manifest.json 2>/dev/null || die "$1 is no docker-archive (no manifest.json in it)"
+}
+
+# load_images ARCHIVE...: into every node, unless the node has just that under the same name
+load_images() {
+  local node archive key name jobs=()
+  for archive in "$@"; do
+    [[ -f $archive ]] || die "no such file: $archive"
+    key=$(image_key "$archive")
+    name=$(sed -n 's/.*"RepoTags":\["\([^"]*\)".*/\1/p' <<<"$key")
+    for ((node = 1; node <= NODES; node++)); do
+      local mark=$RUN/node-$node/loaded/${name//\//_}
+      if [[ $(cat "$mark" 2>/dev/null) == "$key" ]]; then continue; fi
+      {
+        ctr_of "$node" images import "$archive" && printf '%s\n' "$key" >"$mark"
+      } >"$STATE/log/node-$node.load.log" 2>&1 9>&- &
+      jobs+=("$!:$node")
+    done
+    for node in "${jobs[@]}"; do
+      wait "${node%:*}" || fail_with_log "$STATE/log/node-${node#*:}.load.log" "node-${node#*:} could not load $archive"
+    done
+    jobs=()
+  done
+}
