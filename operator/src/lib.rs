@@ -1,0 +1,8 @@
+//! Weft's operator: turns the objects of a cluster into what each node's proxy needs.
+//!
+//! In: the API server's objects. Out: one ConfigMap per node, shadow Services, one block in the cluster's DNS, and
+//! Events. The stations, in the order of the data, are listed in ARCHITECTURE.md.
+
+pub mod finding;
+pub mod report;
+pub mod settings;
