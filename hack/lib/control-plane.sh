@@ -11,6 +11,7 @@ start_etcd() {
 }
 
 start_apiserver() {
+  # shellcheck disable=SC2054
   local flags=(
     --etcd-servers="http://$ETCD:2379"
     --bind-address="$CONTROL_PLANE" --advertise-address="$CONTROL_PLANE" --secure-port=6443

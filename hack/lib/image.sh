@@ -1,22 +1,24 @@
 # shellcheck shell=bash
 # Container images from one static binary each, without any registry. Needs REPO, TOOLS and log.sh.
 
-# build_image NAME BINARY FILE [USER]: FILE becomes a docker-archive of an image NAME with BINARY as its entry point.
+# build_image NAME BINARY FILE [USER]: FILE becomes a docker-archive of docker.io/NAME with BINARY as its entry point.
 # Nothing is done if FILE holds just that already.
 build_image() {
-  local name=$1 binary=$2 file=$3 user=${4:-65532:65532} want context
-  want="$name $user $(cat "$binary" "$REPO/hack/Dockerfile" | sha256sum)"
+  local name=docker.io/$1 binary=$2 file=$3 user=${4:-65532:65532} program=${2##*/} want context
+  want="$name $user $program $(cat "$binary" "$REPO/hack/Dockerfile" | sha256sum)"
   if [[ -f $file && $(cat "$file.stamp" 2>/dev/null) == "$want" ]]; then return 0; fi
   install_packages buildah
   mkdir -p "$(dirname "$file")"
   context=$(mktemp -d "$file.context.XXXXXX")
   # Readable and executable by everyone: the image must run as any user.
-  install -m 0755 "$binary" "$context/program"
+  install -m 0755 "$binary" "$context/$program"
+  # By its own name, which is what one sees in a list of processes.
+  sed "s/program/$program/g" "$REPO/hack/Dockerfile" >"$context/Dockerfile"
   # A store of our own; vfs needs neither mounts nor privileges, and images of one layer cost nothing to copy.
   local buildah=(buildah --root "$TOOLS/buildah/root" --runroot "$TOOLS/buildah/run" --storage-driver vfs)
   {
     "${buildah[@]}" bud --isolation chroot --layers=false --timestamp 0 --build-arg "USER=$user" \
-      -f "$REPO/hack/Dockerfile" -t "$name" "$context" &&
+      -f "$context/Dockerfile" -t "$name" "$context" &&
       rm -f "$file.new" && "${buildah[@]}" push "$name" "docker-archive:$file.new:$name" &&
       "${buildah[@]}" rmi "$name"
   } >"$file.log" 2>&1 || {

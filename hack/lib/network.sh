@@ -17,6 +17,7 @@ namespace_of() { printf 'weft-%s-node-%s' "$ID" "$1"; }
 veth_of() { printf 'wf-%s-%s' "$ID" "$1"; }
 
 # set_addresses: what follows from NUMBER
+# shellcheck disable=SC2034
 set_addresses() {
   CONTROL_PLANE=10.$NUMBER.0.1
   POD_CIDR=10.$NUMBER.64.0/18

@@ -13,6 +13,7 @@ zone_of() {
 }
 
 write_containerd_config() {
+  # shellcheck disable=SC2153
   local state=$STATE/node-$1 run=$RUN/node-$1
   cat >"$state/containerd.toml" <<TOML
 version = 2

@@ -6,7 +6,7 @@
 PACKAGES=(
   containerd:containerd runc:runc containernetworking-plugins:/usr/lib/cni/bridge etcd-server:etcd
   iptables:iptables conntrack:conntrack buildah:buildah iproute2:ip util-linux:nsenter openssl:openssl
-  gcc:gcc socat:socat
+  gcc:gcc
 )
 
 # install_packages [PROGRAM...]: installs what is missing (of all packages, or of those with the given programs).
@@ -52,7 +52,7 @@ build_tools() {
   mkdir -p "$TOOLS/bin" "$TOOLS/stamp"
   exec 8>"$TOOLS/lock"
   flock 8
-  local folder=$REPO/hack/kubernetes version minor flags= package name note
+  local folder=$REPO/hack/kubernetes version minor flags='' package name note
   version=$(module_version "$folder" k8s.io/kubernetes)
   minor=${version#v1.}
   minor=${minor%%.*}
