@@ -4,5 +4,6 @@
 //! Events. The stations, in the order of the data, are listed in ARCHITECTURE.md.
 
 pub mod finding;
+pub mod names;
 pub mod report;
 pub mod settings;
