@@ -73,7 +73,8 @@ network_up() {
         if ((other != node)); then echo "route add $(pod_subnet "$other") via $(node_address "$other")"; fi
       done
     } | ip -netns "$space" -batch -
-    in_node "$node" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+    # A node says "unreachable" each time, not once a second: the others would wait for an answer in vain.
+    in_node "$node" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv4/icmp_ratelimit'
     ip route add "$(pod_subnet "$node")" via "$(node_address "$node")"
   done
   # Service addresses work from the main network namespace too (the API server calls webhooks by them): node-1's
@@ -87,7 +88,7 @@ network_down() {
   for space in $(ip netns list | awk -v p="weft-$ID-" 'index($1, p) == 1 { print $1 }'); do
     pids=$(ip netns pids "$space")
     # shellcheck disable=SC2086
-    if [[ $pids ]]; then end_processes 2 $pids; fi
+    if [[ $pids ]]; then end_processes $pids; fi
     ip netns delete "$space"
   done
   if ip link show "$BRIDGE" >/dev/null 2>&1; then ip link delete "$BRIDGE"; fi

@@ -170,39 +170,35 @@ ctr_of() {
   ctr -a "$RUN/node-$node/containerd.sock" -n k8s.io "$@"
 }
 
-# nodes_stop: everything that runs for the nodes, containers included
-nodes_stop() {
-  stop 'node-*.kube*'
-  stop 'node-*.containerd'
-  end_containers
-  unmount_below "$RUN"
-  unmount_below "$STATE"
-}
-
 # end_containers: by force; the cluster goes away with them
 end_containers() {
-  local file group shims=() groups=()
+  local file id group shims=() groups=() rest=()
   # A shim is ours if it was told the address of a containerd of ours.
   for file in /proc/[0-9]*/cmdline; do
-    if [[ $(tr '\0' ' ' <"$file" 2>/dev/null) == *containerd-shim*" -address $RUN/node-"* ]]; then
+    if [[ $(tr '\0' ' ' 2>/dev/null <"$file") == *containerd-shim*" -address $RUN/node-"* ]]; then
       file=${file#/proc/}
       shims+=("${file%%/*}")
     fi
   done
   for file in "$RUN"/node-*/containerd/io.containerd.runtime.v2.task/k8s.io/*; do
+    [[ -d $file ]] || continue
+    id=${file##*/}
     # cgroup v1 has one folder per controller, v2 a single one.
-    for group in /sys/fs/cgroup/k8s.io/"${file##*/}" /sys/fs/cgroup/*/k8s.io/"${file##*/}"; do
+    for group in /sys/fs/cgroup/k8s.io/"$id" /sys/fs/cgroup/*/k8s.io/"$id"; do
       if [[ -d $group ]]; then groups+=("$group"); fi
     done
+    # What containerd keeps at places that no setting moves: the shim's socket and the results of CNI.
+    rest+=("$(sed 's|^unix://||' "$file/address" 2>/dev/null || true)" /var/lib/cni/results/*-"$id"-*)
   done
   # Shims first, so that none of them is busy cleaning up below our hands.
-  if ((${#shims[@]})); then
-    kill -KILL "${shims[@]}" 2>/dev/null || true
-    gone 5 "${shims[@]}" || say "warning: some container shims do not end"
-  fi
+  end_processes "${shims[@]}"
   if ((${#groups[@]})); then end_groups "${groups[@]}"; fi
+  for file in "${rest[@]}"; do
+    if [[ $file ]]; then rm -f "$file"; fi
+  done
 }
 
+# end_groups FOLDER...: every process in these cgroups, and the cgroups
 end_groups() {
   local pids try
   for ((try = 0; try < 100; try++)); do
@@ -212,8 +208,10 @@ end_groups() {
     kill -KILL $pids 2>/dev/null || true
     sleep 0.05
   done
-  # Folders of a cgroup are removed one by one, the deepest first; the files in them cannot be.
+  # Folder by folder, the deepest first: the files in a cgroup cannot be removed.
   find "$@" -depth -type d -exec rmdir {} + 2>/dev/null || true
+  # Their parent is shared with other clusters, and goes with the last of them.
+  rmdir /sys/fs/cgroup/k8s.io /sys/fs/cgroup/*/k8s.io 2>/dev/null || true
 }
 
 # unmount_below FOLDER: deepest first

@@ -76,24 +76,20 @@ gone() {
   done
 }
 
-# stop PATTERN: asks the recorded processes to end, makes them end after five seconds, and forgets them.
+# stop PATTERN: ends the recorded processes and forgets them. By force: all they could do before they end is to take
+# care of data that is removed with the cluster, and the API server alone would take many seconds over it.
 stop() {
   local name pid pids=()
   for name in $(recorded "$1"); do
     if pid=$(pid_of "$name"); then pids+=("$pid"); fi
   done
-  end_processes 5 "${pids[@]}"
+  end_processes "${pids[@]}"
   for name in $(recorded "$1"); do rm -f "$RUN/pids/$name"; done
 }
 
-# end_processes SECONDS PID...: politely, then by force
+# end_processes PID...: and waits until they are gone, for their names, addresses and mounts are used again
 end_processes() {
-  local seconds=$1
-  shift
   (($#)) || return 0
-  kill -TERM "$@" 2>/dev/null || true
-  if ! gone "$seconds" "$@"; then
-    kill -KILL "$@" 2>/dev/null || true
-    gone 10 "$@" || say "warning: some processes do not end: $*"
-  fi
+  kill -KILL "$@" 2>/dev/null || true
+  gone 10 "$@" || say "warning: some processes do not end: $*"
 }
