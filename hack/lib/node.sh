@@ -109,8 +109,9 @@ oomScoreAdj: 0
 localStorageCapacityIsolation: false
 # Images come from \`hack/cluster load\` only: a node that makes room by removing one cannot get it back.
 imageGCHighThresholdPercent: 100
+# No pod is ever evicted: what is free belongs to the whole machine, not to this node.
 evictionHard:
-  memory.available: 1Mi
+  memory.available: "0%"
   nodefs.available: "0%"
   nodefs.inodesFree: "0%"
   imagefs.available: "0%"
