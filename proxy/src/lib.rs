@@ -1,0 +1,16 @@
+//! The proxy of one node: it carries the mesh traffic of the pods there.
+//!
+//! ```text
+//!  ConfigMap  watch          compile       listen          route       middleware      balance
+//!  ---------------> NodeConfiguration ---> Plan ---> connection ---> Route ---------> Endpoint ---> the backend pod
+//!                        keep: the last good one on disk
+//!  DNS query ----------------------------> resolve: the Plan's names
+//! ```
+//!
+//! Each folder is one station of that way; nothing but [`app`] knows them all. Only `http/` names Pingora's types.
+
+pub mod balance;
+pub mod dns;
+pub mod metrics;
+pub mod plan;
+pub mod route;

@@ -1,0 +1,143 @@
+//! Shows the counters of the routes of the plan in force.
+//!
+//! In: the plan, at each scrape. Out: its series. A route without traffic has none, so that a mesh of thousands of
+//! Services costs a scrape only what is used on this node.
+
+use super::{BUCKETS, Failure, Traffic};
+use crate::{
+    plan::{Plan, SharedPlan},
+    route::Route,
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
+    metrics::MetricType,
+};
+use std::{fmt, sync::atomic::Ordering};
+
+/// Reads the routes at each scrape.
+#[derive(Debug)]
+pub(super) struct Routes(pub(super) SharedPlan);
+
+type Labels<'a, const COUNT: usize> = [(&'static str, &'a str); COUNT];
+
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl Collector for Routes {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(plan) = self.0.load_full() else { return Ok(()) };
+        let mut info = encoder.encode_descriptor(
+            "configuration_info",
+            "The revision of the configuration in force",
+            None,
+            MetricType::Gauge,
+        )?;
+        info.encode_family(&[("revision", plan.revision.as_str())])?.encode_gauge(&1_i64)?;
+        requests(&mut encoder, &plan)?;
+        durations(&mut encoder, &plan)?;
+        failures(&mut encoder, &plan)?;
+        tcp_bytes(&mut encoder, &plan)?;
+        connections(&mut encoder, &plan)
+    }
+}
+
+fn each(plan: &Plan, mut show: impl FnMut(&Route, &str, &Traffic) -> fmt::Result) -> fmt::Result {
+    plan.routes().values().try_for_each(|route| show(route, &route.target.port.to_string(), &route.traffic))
+}
+
+fn labels<'a>(route: &'a Route, port: &'a str) -> Labels<'a, 3> {
+    [
+        ("namespace", route.target.service.namespace.as_str()),
+        ("service", route.target.service.name.as_str()),
+        ("port", port),
+    ]
+}
+
+fn with<'a>(route: &'a Route, port: &'a str, name: &'static str, value: &'a str) -> Labels<'a, 4> {
+    let [namespace, service, port] = labels(route, port);
+    [namespace, service, port, (name, value)]
+}
+
+fn count(encoder: &mut MetricEncoder<'_>, labels: &Labels<'_, 4>, number: u64) -> fmt::Result {
+    if number == 0 {
+        return Ok(());
+    }
+    encoder.encode_family(labels)?.encode_counter::<NoLabelSet, _, u64>(&number, None)
+}
+
+fn requests(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "requests",
+        "HTTP requests, by the class of their status; `none` where the client went away first",
+        None,
+        MetricType::Counter,
+    )?;
+    each(plan, |route, port, traffic| {
+        CLASSES.iter().zip(&traffic.requests).try_for_each(|(class, counter)| {
+            count(&mut metric, &with(route, port, "code", class), counter.load(Ordering::Relaxed))
+        })
+    })
+}
+
+fn durations(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "request_duration_seconds",
+        "From a request's headers read to its answer sent",
+        None,
+        MetricType::Histogram,
+    )?;
+    each(plan, |route, port, traffic| {
+        let bounds = BUCKETS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::MAX]);
+        let counts = traffic.durations.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+        let total = buckets.iter().map(|(_, count)| count).sum();
+        if total == 0 {
+            return Ok(());
+        }
+        let sum = traffic.durations.microseconds.load(Ordering::Relaxed) as f64 / 1e6;
+        let labels = labels(route, port);
+        metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, total, &buckets, None)
+    })
+}
+
+fn failures(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "upstream_failures",
+        "Tries at an endpoint that failed, and requests that had none",
+        None,
+        MetricType::Counter,
+    )?;
+    each(plan, |route, port, traffic| {
+        Failure::ALL.iter().zip(&traffic.failures).try_for_each(|(failure, counter)| {
+            let labels = with(route, port, "reason", failure.label());
+            count(&mut metric, &labels, counter.load(Ordering::Relaxed))
+        })
+    })
+}
+
+fn tcp_bytes(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "tcp_bytes",
+        "Bytes of TCP connections, received from clients and sent to them",
+        None,
+        MetricType::Counter,
+    )?;
+    each(plan, |route, port, traffic| {
+        let (received, sent) =
+            (traffic.received.load(Ordering::Relaxed), traffic.sent.load(Ordering::Relaxed));
+        count(&mut metric, &with(route, port, "direction", "received"), received)?;
+        count(&mut metric, &with(route, port, "direction", "sent"), sent)
+    })
+}
+
+fn connections(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric =
+        encoder.encode_descriptor("connections", "Connections that are open", None, MetricType::Gauge)?;
+    each(plan, |route, port, traffic| {
+        if traffic.connections_opened.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        let open = traffic.connections_open.load(Ordering::Relaxed);
+        metric.encode_family(&labels(route, port))?.encode_gauge(&open)
+    })
+}

@@ -1,0 +1,198 @@
+//! What the proxy counts, and how it is shown to Prometheus.
+//!
+//! In: events of the traffic and of the configuration. Out: `/metrics`. Labels come from the configuration, never from
+//! a request, so that no client can grow the number of series. A route's counters live and go with the route.
+
+mod collect;
+
+use prometheus_client::{
+    encoding::text,
+    metrics::{counter::Counter, gauge::Gauge},
+    registry::Registry,
+};
+use std::{
+    fmt,
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::plan::SharedPlan;
+
+/// Upper bounds of the duration buckets in microseconds: fine around what a request within a cluster takes.
+const BUCKETS: [u64; 13] = [
+    500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 5_000_000,
+    30_000_000,
+];
+
+/// What was counted for one route. Every field is one atomic number: counting takes no lock.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Requests by the first digit of their status; those without a status (the client went away) at 0.
+    requests: [AtomicU64; 6],
+    durations: Histogram,
+    connections_opened: AtomicU64,
+    connections_open: AtomicI64,
+    /// Bytes of TCP connections, from the client and to it.
+    received: AtomicU64,
+    sent: AtomicU64,
+    failures: [AtomicU64; Failure::ALL.len()],
+}
+
+/// Why a try at an endpoint, or a request without one, failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// There was no endpoint to try.
+    NoEndpoint,
+    /// The connection was refused or not answered in time.
+    Connect,
+    /// The endpoint did not answer in time.
+    Timeout,
+    /// The connection broke before the answer was complete, or the answer was not HTTP.
+    Broken,
+}
+
+#[derive(Debug, Default)]
+struct Histogram {
+    buckets: [AtomicU64; BUCKETS.len() + 1],
+    microseconds: AtomicU64,
+}
+
+/// The metrics of the whole process, and the registry they are read from.
+pub struct Metrics {
+    registry: Registry,
+    /// Configurations that were refused.
+    pub configuration_rejected: Counter,
+    /// Listeners that are open.
+    pub listeners: Gauge,
+    /// Listeners that could not be opened.
+    pub failed_listeners: Gauge,
+    /// Times that a connection could not be accepted, mostly for want of file descriptors.
+    pub accept_errors: Counter,
+}
+
+/// Counts a connection as open until it is dropped.
+#[derive(Debug)]
+pub struct OpenConnection(std::sync::Arc<Traffic>);
+
+// === impl Traffic ===
+
+impl Traffic {
+    /// Counts a finished request.
+    pub fn request(&self, status: Option<u16>, duration: Duration) {
+        let class = usize::from(status.unwrap_or(0) / 100);
+        if let Some(counter) = self.requests.get(class) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        self.durations.observe(duration);
+    }
+
+    /// Counts a failed try at an endpoint.
+    pub fn failure(&self, failure: Failure) {
+        self.failures[failure as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts bytes from the client of a TCP connection.
+    pub fn received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts bytes to the client of a TCP connection.
+    pub fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+// === impl OpenConnection ===
+
+impl OpenConnection {
+    /// Counts a connection.
+    #[must_use]
+    pub fn new(traffic: std::sync::Arc<Traffic>) -> Self {
+        traffic.connections_opened.fetch_add(1, Ordering::Relaxed);
+        traffic.connections_open.fetch_add(1, Ordering::Relaxed);
+        Self(traffic)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.connections_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    const ALL: [Self; 4] = [Self::NoEndpoint, Self::Connect, Self::Timeout, Self::Broken];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::NoEndpoint => "no_endpoint",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+// === impl Histogram ===
+
+impl Histogram {
+    fn observe(&self, duration: Duration) {
+        let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BUCKETS.partition_point(|bound| *bound < microseconds);
+        self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        self.microseconds.fetch_add(microseconds, Ordering::Relaxed);
+    }
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Metrics that read the routes' counters from `plan`.
+    #[must_use]
+    pub fn new(plan: SharedPlan) -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("weft"),
+            configuration_rejected: Counter::default(),
+            listeners: Gauge::default(),
+            failed_listeners: Gauge::default(),
+            accept_errors: Counter::default(),
+        };
+        let registry = &mut metrics.registry;
+        registry.register(
+            "configuration_rejected",
+            "Configurations that were refused",
+            metrics.configuration_rejected.clone(),
+        );
+        registry.register("listeners", "Listeners that are open", metrics.listeners.clone());
+        registry.register(
+            "failed_listeners",
+            "Listeners that could not be opened",
+            metrics.failed_listeners.clone(),
+        );
+        registry.register(
+            "accept_errors",
+            "Connections that could not be accepted",
+            metrics.accept_errors.clone(),
+        );
+        registry.register_collector(Box::new(collect::Routes(plan)));
+        metrics
+    }
+
+    /// The text for Prometheus.
+    ///
+    /// # Errors
+    /// Only where writing to a `String` fails.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,103 @@
+//! What a plan keeps of the plan before it.
+
+use super::*;
+use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr};
+use weft_contract::{Endpoint, Listener, Protocol, SCHEMA, ServiceKey};
+
+fn endpoint(number: u8) -> Endpoint {
+    Endpoint {
+        address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)),
+        port: 8080,
+        ready: true,
+        serving: true,
+        terminating: false,
+        zone: None,
+        node: None,
+    }
+}
+
+fn service(number: u16, endpoints: &[u8], protocol: Protocol) -> Service {
+    Service {
+        key: ServiceKey::new("shop", format!("service-{number:03}")),
+        addresses: vec![],
+        ports: vec![Port {
+            name: None,
+            port: 80,
+            transport: Transport::Tcp,
+            listener: Some(Listener { port: 10_000 + number, protocol }),
+            endpoints: endpoints.iter().copied().map(endpoint).collect(),
+        }],
+    }
+}
+
+fn accepted(services: Vec<Service>) -> Accepted {
+    let configuration =
+        NodeConfiguration { schema: SCHEMA, node: "node-1".into(), zones: vec!["mesh".into()], services };
+    Accepted { revision: format!("{:?}", configuration.services), configuration: Arc::new(configuration) }
+}
+
+fn plan(services: Vec<Service>, previous: Option<&Plan>) -> Plan {
+    compile(accepted(services), previous)
+}
+
+#[test]
+fn a_listener_given_to_another_service_keeps_nothing_of_the_first() {
+    let first = plan(vec![service(1, &[1], Protocol::Http)], None);
+    let mut moved = service(2, &[1], Protocol::Http);
+    moved.ports[0].listener = Some(Listener { port: 10_001, protocol: Protocol::Http });
+    let second = plan(vec![moved], Some(&first));
+    let (before, after) = (&first.routes()[&10_001], &second.routes()[&10_001]);
+    assert!(!Arc::ptr_eq(&before.traffic, &after.traffic));
+    assert!(!Arc::ptr_eq(&before.balancer.endpoints()[0], &after.balancer.endpoints()[0]));
+    assert!(
+        crate::route::route(&second, &before.target).is_none(),
+        "a client of one is never sent to another"
+    );
+}
+
+#[test]
+fn a_changed_protocol_is_a_new_route_with_the_same_counters() {
+    let first = plan(vec![service(1, &[1], Protocol::Http)], None);
+    let second = plan(vec![service(1, &[1], Protocol::Tcp)], Some(&first));
+    let (before, after) = (&first.routes()[&10_001], &second.routes()[&10_001]);
+    assert_eq!(after.protocol, Protocol::Tcp);
+    assert!(Arc::ptr_eq(&before.traffic, &after.traffic));
+}
+
+#[test]
+fn a_port_that_is_not_tcp_has_no_route() {
+    let mut udp = service(1, &[1], Protocol::Tcp);
+    udp.ports[0].transport = Transport::Udp;
+    assert!(plan(vec![udp], None).routes().is_empty());
+}
+
+proptest! {
+    #[test]
+    fn what_did_not_change_keeps_its_state(
+        before in prop::collection::btree_map(0_u16..40, prop::collection::btree_set(1_u8..9, 0..5), 0..20),
+        after in prop::collection::btree_map(0_u16..40, prop::collection::btree_set(1_u8..9, 0..5), 0..20),
+        same in prop::collection::btree_map(50_u16..90, prop::collection::btree_set(1_u8..9, 0..5), 0..20),
+    ) {
+        let build = |changing: &std::collections::BTreeMap<u16, std::collections::BTreeSet<u8>>, previous| {
+            let services = changing.iter().chain(&same).map(|(number, endpoints)| {
+                service(*number, &endpoints.iter().copied().collect::<Vec<_>>(), Protocol::Http)
+            });
+            plan(services.collect(), previous)
+        };
+        let first = build(&before, None);
+        let second = build(&after, Some(&first));
+        for number in same.keys() {
+            let port = 10_000 + number;
+            prop_assert!(Arc::ptr_eq(&first.routes()[&port], &second.routes()[&port]));
+        }
+        prop_assert_eq!(second.routes().len(), after.len() + same.len());
+        for (port, route) in second.routes() {
+            let Some(old) = first.routes().get(port) else { continue };
+            for state in route.balancer.endpoints() {
+                let known = old.balancer.endpoints().iter().find(|known| known.address == state.address);
+                prop_assert!(known.is_none_or(|known| Arc::ptr_eq(known, state)));
+            }
+        }
+    }
+}
