@@ -119,7 +119,8 @@ impl Reason {
     #[must_use]
     #[allow(clippy::too_many_lines)] // one table, one place
     pub fn row(self) -> Row {
-        let row = |name, severity, about, when, remedy| Row { reason: self, name, severity, about, when, remedy };
+        let row =
+            |name, severity, about, when, remedy| Row { reason: self, name, severity, about, when, remedy };
         use Kind::{ConfigMap, Node, Service};
         use Severity::{Normal, Warning};
         match self {

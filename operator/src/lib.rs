@@ -3,7 +3,17 @@
 //! In: the API server's objects. Out: one ConfigMap per node, shadow Services, one block in the cluster's DNS, and
 //! Events. The stations, in the order of the data, are listed in ARCHITECTURE.md.
 
+pub mod admin;
+pub mod annotation;
+pub mod app;
+pub mod confirm;
 pub mod finding;
+pub mod lease;
+pub mod metrics;
 pub mod names;
+pub mod observe;
+pub mod publish;
+pub mod render;
 pub mod report;
 pub mod settings;
+pub mod topology;

@@ -2,14 +2,45 @@
 //!
 //! In: the findings of each station, through a [`Reporter`]. Out: Events of events.k8s.io/v1 and gauges.
 
-use crate::finding::Finding;
-use tokio::sync::mpsc;
+pub mod docs;
+pub mod teller;
+
+use crate::finding::{About, Finding, Kind, Severity};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Client,
+    runtime::events::{Event, EventType, Recorder},
+};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use teller::Teller;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tracing::{info, warn};
+
+/// How often findings that are due are looked for.
+const TICK: Duration = Duration::from_millis(500);
+/// How many Events are published at each tick, so that a first install of thousands of Services is told within
+/// minutes and the API server hardly feels it.
+const PER_TICK: usize = 20;
+/// What an Event's note may hold, in bytes.
+const LONGEST_NOTE: usize = 1024;
+/// Who publishes the Events.
+const CONTROLLER: &str = "weft.mesh/operator";
 
 /// The stations that report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
-    /// Topology and publishing.
+    /// The topology.
     Mesh,
+    /// Publishing of shadow Services.
+    Shadows,
+    /// Publishing of nodes' configurations.
+    Nodes,
     /// Confirmation by the proxies.
     Proxies,
     /// The cluster's DNS.
@@ -49,4 +80,87 @@ impl Reporter {
     pub fn once(&self, finding: Finding) {
         let _ = self.messages.send(Message::Once(finding)); // the reporter ends only with the process
     }
+}
+
+/// What has been told, shared with the metrics and the debug page.
+pub type SharedTeller = Arc<Mutex<Teller>>;
+
+/// Publishes Events for ever.
+pub async fn run(
+    client: Client,
+    pod_name: String,
+    mut messages: mpsc::UnboundedReceiver<Message>,
+    teller: SharedTeller,
+) {
+    let reporter =
+        kube::runtime::events::Reporter { controller: CONTROLLER.into(), instance: Some(pod_name) };
+    let recorder = Recorder::new(client, reporter);
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let due = tokio::select! {
+            message = messages.recv() => match message {
+                Some(message) => lock(&teller).hear(Instant::now(), message).into_iter().collect(),
+                None => return,
+            },
+            _ = ticks.tick() => lock(&teller).due(Instant::now(), PER_TICK),
+        };
+        for finding in due {
+            publish(&recorder, &finding).await;
+        }
+    }
+}
+
+/// Locks the teller; a panic elsewhere does not make what it knows wrong.
+pub fn lock(teller: &SharedTeller) -> std::sync::MutexGuard<'_, Teller> {
+    teller.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn publish(recorder: &Recorder, finding: &Finding) {
+    let Finding { about, reason, detail: _, note } = finding;
+    let row = reason.row();
+    let type_ = match row.severity {
+        Severity::Normal => EventType::Normal,
+        Severity::Warning => EventType::Warning,
+    };
+    info!(kind = ?about.kind, namespace = about.namespace, name = about.name, %reason, note, "event");
+    let event = Event {
+        type_,
+        reason: row.name.into(),
+        note: Some(cut(note)),
+        action: row.name.into(),
+        secondary: None,
+    };
+    if let Err(error) = recorder.publish(&event, &reference(about)).await {
+        warn!(%error, %reason, namespace = about.namespace, name = about.name, "an Event could not be published");
+    }
+}
+
+fn reference(about: &About) -> ObjectReference {
+    let About { kind, namespace, name, uid } = about;
+    let kind = match kind {
+        Kind::Service => "Service",
+        Kind::ConfigMap => "ConfigMap",
+        Kind::Node => "Node",
+    };
+    ObjectReference {
+        api_version: Some("v1".into()),
+        kind: Some(kind.into()),
+        namespace: Some(namespace.clone()).filter(|namespace| !namespace.is_empty()),
+        name: Some(name.clone()),
+        uid: Some(uid.clone()).filter(|uid| !uid.is_empty()),
+        ..ObjectReference::default()
+    }
+}
+
+/// A note no longer than Kubernetes takes, cut between characters.
+fn cut(note: &str) -> String {
+    if note.len() <= LONGEST_NOTE {
+        return note.to_owned();
+    }
+    let mut end = LONGEST_NOTE - "...".len();
+    while !note.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}...", &note[..end])
 }

@@ -1,0 +1,238 @@
+//! Wires the stations; nothing else knows them all.
+//!
+//! In: the settings. Out: a running operator, until it is told to stop or loses the Lease.
+
+use crate::{
+    admin,
+    confirm::Confirm,
+    //DNS dns::{self, DnsSettings},
+    finding::Finding,
+    lease,
+    metrics::Shown,
+    observe::{self, Changes, Stores, settle::settled},
+    publish::{
+        self,
+        history::{History, served},
+        node::Current,
+    },
+    report::{self, Message, Reporter, Source},
+    settings::Settings,
+    topology::resolve,
+};
+use futures::stream;
+use kube::Client;
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+/// How long stations may take to end what they are writing.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long to wait before shadow Services that were refused are tried again.
+const SHADOW_RETRY: Duration = Duration::from_secs(5);
+
+/// Why the operator cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The admin port cannot be served.
+    #[error("the admin address {0} cannot be served: {1}")]
+    Admin(std::net::SocketAddr, #[source] io::Error),
+    /// The process cannot hear of signals.
+    #[error("signals cannot be heard: {0}")]
+    Signal(#[from] io::Error),
+    /// The first lists did not come.
+    #[error(transparent)]
+    Observe(#[from] observe::Closed),
+    /// The Lease is lost: another replica may be writing, so this process must end.
+    #[error("the Lease is lost; this replica starts anew")]
+    LeaseLost,
+    /// A station ended, which none ever should.
+    #[error("a station has ended unexpectedly: {0}")]
+    Station(String),
+}
+
+/// Runs the operator.
+///
+/// # Errors
+/// What keeps it from going on; the process is then started anew.
+pub async fn run(client: Client, settings: Settings) -> Result<(), AppError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (current, current_receiver) = watch::channel(None);
+    let shown = Shown {
+        leads: Arc::new(AtomicBool::new(false)),
+        teller: report::SharedTeller::default(),
+        current: current_receiver,
+        confirmed: Arc::new(AtomicI64::new(0)),
+    };
+    admin::start(settings.admin_address, shown.clone())
+        .map_err(|error| AppError::Admin(settings.admin_address, error))?;
+
+    let mut leadership = tokio::select! {
+        leadership = lease::acquire(client.clone(), &settings.namespace, &settings.pod_name) => leadership,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    shown.leads.store(true, Ordering::Relaxed);
+    let stop = CancellationToken::new();
+    let mut stations = JoinSet::new();
+    let result = tokio::select! {
+        result = lead(client, settings, &shown, current, &stop, &mut stations) => result,
+        () = leadership.lost() => return Err(AppError::LeaseLost), // nothing may be written any more, not even an end
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    };
+    info!("ending");
+    stop.cancel();
+    let _ = timeout(GRACE, async { while stations.join_next().await.is_some() {} }).await;
+    stations.shutdown().await;
+    leadership.release().await;
+    result
+}
+
+/// Starts every station and waits; it returns only when something went wrong.
+async fn lead(
+    client: Client,
+    settings: Settings,
+    shown: &Shown,
+    current: watch::Sender<Option<Current>>,
+    stop: &CancellationToken,
+    stations: &mut JoinSet<()>,
+) -> Result<(), AppError> {
+    let (reporter, messages) = Reporter::channel();
+    let changes = Changes::default();
+    let mut watches = JoinSet::new();
+    let stores = Stores::watch(&client, &settings.namespace, &changes, &mut watches);
+    start_report(&client, &settings, messages, shown, stations);
+    stores.wait().await?;
+
+    let (nodes, nodes_settled) = mpsc::channel(1);
+    let history = Arc::new(History::default());
+    let published = Arc::default();
+    let context = publish::node::Context {
+        client: client.clone(),
+        namespace: settings.namespace.clone(),
+        zones: settings.zones(),
+        current: current.subscribe(),
+        configmaps: stores.configmaps.clone(),
+        history: Arc::clone(&history),
+        published: Arc::clone(&published),
+        reporter: reporter.clone(),
+        large: std::sync::Mutex::default(),
+    };
+    let ticks =
+        stream::unfold(nodes_settled, |mut ticks| async move { ticks.recv().await.map(|()| ((), ticks)) });
+    stations.spawn(publish::node::run(context, ticks, stop.clone()));
+    let confirm = Confirm {
+        proxies: stores.proxies.clone(),
+        proxies_changed: Arc::clone(&changes.proxies),
+        history,
+        published,
+        current: current.subscribe(),
+        zone: settings.zone.clone(),
+        reporter: reporter.clone(),
+        confirmed: Arc::clone(&shown.confirmed),
+    };
+    let until_stop = stop.clone();
+    stations.spawn(async move { until_stop.run_until_cancelled(confirm.run()).await.unwrap_or_default() });
+    //DNS     stations.spawn(dns::run(client.clone(), DnsSettings::of(&settings), reporter.clone(), stop.clone()));
+    let shadows = publish::shadow::Publisher::new(client, &settings.namespace, reporter.clone());
+    stations.spawn(publish_shadows(shadows, current.subscribe(), stores.clone(), stop.clone()));
+
+    changes.topology.notify_one(); // the first lists are a change
+    tokio::select! {
+        () = resolve_for_ever(&settings, &stores, &changes, &current, &nodes, &reporter) => Ok(()),
+        ended = stations.join_next() => Err(AppError::Station(format!("{ended:?}"))),
+        ended = watches.join_next() => Err(AppError::Station(format!("a watch: {ended:?}"))),
+    }
+}
+
+fn start_report(
+    client: &Client,
+    settings: &Settings,
+    messages: mpsc::UnboundedReceiver<Message>,
+    shown: &Shown,
+    stations: &mut JoinSet<()>,
+) {
+    let teller = Arc::clone(&shown.teller);
+    let (client, pod_name) = (client.clone(), settings.pod_name.clone());
+    stations.spawn(async move {
+        report::run(client, pod_name, messages, teller).await;
+        // All who report have ended; the others are waited for.
+        std::future::pending().await
+    });
+}
+
+/// The middle of the operator: each time the cluster has settled, what the mesh should be.
+async fn resolve_for_ever(
+    settings: &Settings,
+    stores: &Stores,
+    changes: &Changes,
+    current: &watch::Sender<Option<Current>>,
+    nodes: &mpsc::Sender<()>,
+    reporter: &Reporter,
+) {
+    let mut told: Option<Vec<Finding>> = None;
+    loop {
+        settled(&changes.topology).await;
+        let (topology, findings) = resolve(&stores.snapshot(), settings);
+        if told.as_ref() != Some(&findings) {
+            reporter.state(Source::Mesh, findings.clone());
+            told = Some(findings);
+        }
+        let changed = current.send_if_modified(|current| {
+            if current.as_ref().is_some_and(|current| *current.topology == topology) {
+                return false;
+            }
+            let before = current.take().map(|current| current.served);
+            let served = served(&topology);
+            // Endpoints change more often than what is served, which then is kept but once.
+            let served = before.filter(|before| **before == served).unwrap_or_else(|| Arc::new(served));
+            *current = Some(Current { topology: Arc::new(topology), served });
+            true
+        });
+        if changed {
+            let _ = nodes.try_send(()); // full: every node will be looked at anyway
+        }
+    }
+}
+
+async fn publish_shadows(
+    publisher: publish::shadow::Publisher,
+    mut current: watch::Receiver<Option<Current>>,
+    stores: Stores,
+    stop: CancellationToken,
+) {
+    loop {
+        let topology = current.borrow_and_update().as_ref().map(|current| Arc::clone(&current.topology));
+        let done = match topology {
+            Some(topology) => publisher.publish(&topology, &stores.services.state()).await,
+            None => true,
+        };
+        let again = async {
+            if done {
+                // Somebody may have deleted or edited a shadow Service, which changes the topology only at times.
+                sleep(SHADOW_RETRY * 6).await;
+            } else {
+                sleep(SHADOW_RETRY).await;
+            }
+        };
+        tokio::select! {
+            changed = current.changed() => if changed.is_err() { return },
+            () = again => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}

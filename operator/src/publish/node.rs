@@ -1,0 +1,226 @@
+//! Publishes the configuration of each node: the reconciler of Nodes.
+//!
+//! In: Nodes, the current topology, and the ConfigMaps that exist. Out: one ConfigMap per node, owned by its Node, so
+//! that it goes with it.
+
+use super::{
+    apply,
+    history::{History, Served},
+};
+use crate::{
+    finding::{About, Finding, Kind, Reason},
+    names,
+    render::render,
+    report::{Reporter, Source},
+    topology::Topology,
+};
+use futures::{Stream, StreamExt};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{ConfigMap, Node},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ObjectMeta, Patch},
+    runtime::{
+        controller::{Action, Config, Controller},
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use weft_contract::{Body, DecodeError, Encoded, LIMIT_BYTES, encode, object};
+
+/// How many nodes are written at a time. Rendering is work for a processor, so more would not be faster.
+const CONCURRENCY: u16 = 8;
+/// How long to wait after an error before the next attempt.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What the topology is now, with what it serves.
+#[derive(Clone, Default)]
+pub struct Current {
+    /// The topology.
+    pub topology: Arc<Topology>,
+    /// What it serves.
+    pub served: Arc<Served>,
+}
+
+/// What the reconciler works with.
+pub struct Context {
+    /// The client.
+    pub client: Client,
+    /// The mesh's namespace.
+    pub namespace: String,
+    /// The mesh's zones.
+    pub zones: Vec<String>,
+    /// The topology; none before the first.
+    pub current: watch::Receiver<Option<Current>>,
+    /// The ConfigMaps that exist.
+    pub configmaps: Store<ConfigMap>,
+    /// Where published revisions are remembered.
+    pub history: Arc<History>,
+    /// Who is told that something was published.
+    pub published: Arc<Notify>,
+    /// Who is told of configurations near the limit.
+    pub reporter: Reporter,
+    /// Nodes whose configuration is near the limit.
+    pub large: Mutex<BTreeMap<String, Finding>>,
+}
+
+/// Why a node's configuration could not be published.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be encoded.
+    #[error("the configuration of node {0} cannot be encoded: {1}")]
+    Encode(String, #[source] DecodeError),
+    /// The API server refused it.
+    #[error("the ConfigMap of node {0} cannot be written: {1}")]
+    Write(String, #[source] Box<kube::Error>),
+}
+
+/// Keeps the ConfigMap of every node in line, until `stop`.
+pub async fn run(
+    context: Context,
+    settled: impl Stream<Item = ()> + Send + 'static,
+    stop: CancellationToken,
+) {
+    let nodes: Api<Node> = Api::all(context.client.clone());
+    let configmaps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.namespace);
+    let ours =
+        watcher::Config::default().labels(&format!("{}={}", names::MANAGED_BY_LABEL, names::MANAGED_BY));
+    let controller = Controller::new(nodes, watcher::Config::default());
+    let existing = controller.store();
+    let context = Arc::new(context);
+    let history = Arc::clone(&context.history);
+    controller
+        .owns(configmaps, ours)
+        .reconcile_all_on(settled)
+        .with_config(Config::default().concurrency(CONCURRENCY))
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile, |_, error, _| on_error(error), context)
+        .for_each(|result| {
+            if let Err(error) = result {
+                debug!(%error, "a node was not reconciled");
+            }
+            history.retain(|node| existing.get(&ObjectRef::new(node)).is_some());
+            std::future::ready(())
+        })
+        .await;
+}
+
+fn on_error(error: &Error) -> Action {
+    warn!(%error, "trying again");
+    Action::requeue(RETRY)
+}
+
+async fn reconcile(node: Arc<Node>, context: Arc<Context>) -> Result<Action, Error> {
+    let name = node.name_any();
+    let Some(Current { topology, served }) = context.current.borrow().clone() else {
+        return Ok(Action::await_change()); // the first topology triggers every node
+    };
+    let configuration = render(&topology, &context.zones, &name);
+    let encoded = encode(&configuration).map_err(|error| Error::Encode(name.clone(), error))?;
+    context.tell_size(&node, &encoded);
+    if encoded.bytes() > LIMIT_BYTES {
+        return Ok(Action::await_change()); // the last one stays in force, and an Event has said so
+    }
+    let wanted = configmap(&node, &encoded);
+    let known = context.configmaps.get(&ObjectRef::new(&wanted.name_any()).within(&context.namespace));
+    if !known.is_some_and(|known| is_same(&known, &wanted)) {
+        let api: Api<ConfigMap> = Api::namespaced(context.client.clone(), &context.namespace);
+        let written = api.patch(&wanted.name_any(), &apply(), &Patch::Apply(&wanted)).await;
+        written.map_err(|error| Error::Write(name.clone(), Box::new(error)))?;
+        info!(node = name, revision = encoded.revision, bytes = encoded.bytes(), "published");
+    }
+    context.history.published(&name, &encoded.revision, &served);
+    context.published.notify_one();
+    Ok(Action::await_change())
+}
+
+fn configmap(node: &Node, encoded: &Encoded) -> ConfigMap {
+    let (data, binary_data) = match &encoded.body {
+        Body::Plain(text) => (Some([(object::PLAIN_KEY.to_owned(), text.clone())].into()), None),
+        Body::Compressed(bytes) => {
+            (None, Some([(object::COMPRESSED_KEY.to_owned(), ByteString(bytes.clone()))].into()))
+        }
+    };
+    ConfigMap {
+        metadata: ObjectMeta {
+            name: Some(object::configmap_name(&node.name_any())),
+            labels: Some([(names::MANAGED_BY_LABEL.to_owned(), names::MANAGED_BY.to_owned())].into()),
+            annotations: Some(
+                [
+                    (object::REVISION_ANNOTATION.to_owned(), encoded.revision.clone()),
+                    (object::NODE_ANNOTATION.to_owned(), node.name_any()),
+                ]
+                .into(),
+            ),
+            owner_references: Some(vec![OwnerReference {
+                api_version: "v1".into(),
+                kind: "Node".into(),
+                name: node.name_any(),
+                uid: node.uid().unwrap_or_default(),
+                controller: Some(true),
+                block_owner_deletion: Some(false),
+            }]),
+            ..ObjectMeta::default()
+        },
+        data,
+        binary_data,
+        immutable: None,
+    }
+}
+
+/// Whether a ConfigMap says what is wanted. The content counts, not only its revision: somebody may have edited it.
+fn is_same(known: &ConfigMap, wanted: &ConfigMap) -> bool {
+    let revision = |configmap: &ConfigMap| configmap.annotations().get(object::REVISION_ANNOTATION).cloned();
+    known.data.clone().unwrap_or_default() == wanted.data.clone().unwrap_or_default()
+        && known.binary_data.clone().unwrap_or_default() == wanted.binary_data.clone().unwrap_or_default()
+        && revision(known) == revision(wanted)
+        && known.metadata.owner_references == wanted.metadata.owner_references
+}
+
+impl Context {
+    /// Tells people before a configuration hits the limit of a ConfigMap.
+    fn tell_size(&self, node: &Node, encoded: &Encoded) {
+        let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = large.clone();
+        let bytes = encoded.bytes();
+        if bytes > LIMIT_BYTES / 4 * 3 {
+            let percent = bytes * 100 / LIMIT_BYTES;
+            let meanwhile = if bytes > LIMIT_BYTES {
+                "The last one that fitted stays in force."
+            } else {
+                "It is still published."
+            };
+            let finding = Finding {
+                about: About {
+                    kind: Kind::Node,
+                    namespace: String::new(),
+                    name: node.name_any(),
+                    uid: node.uid().unwrap_or_default(),
+                },
+                reason: Reason::ConfigurationTooLarge,
+                detail: String::new(),
+                note: format!(
+                    "The configuration of this node's proxy takes about {percent} % of what a ConfigMap can hold. \
+                     {meanwhile} Limit the mesh with select, watchNamespaces or ignoreNamespaces in the chart."
+                ),
+            };
+            large.insert(node.name_any(), finding);
+        } else {
+            large.remove(&node.name_any());
+        }
+        if *large != before {
+            self.reporter.state(Source::Nodes, large.values().cloned().collect());
+        }
+    }
+}

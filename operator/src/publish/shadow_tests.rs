@@ -1,0 +1,65 @@
+//! Exactly the wanted shadow Services exist, and nothing is written that is right already.
+
+use super::*;
+use weft_contract::ServiceKey;
+
+fn wanted(name: &str, listener: u16) -> Service {
+    let key = ServiceKey::new("shop", name);
+    let port =
+        shadow::ShadowPort { name: Some("http".into()), port: 80, transport: Transport::Tcp, listener };
+    let shadow = shadow::Shadow {
+        name: shadow::name(&key),
+        key,
+        ports: vec![port],
+        ip_families: vec!["IPv4".into()],
+        ip_family_policy: Some("SingleStack".into()),
+        last_good: [("traffic-type".to_owned(), "http".to_owned())].into(),
+    };
+    service(&shadow, true)
+}
+
+/// As the API server keeps it, with the defaults it fills in.
+fn stored(wanted: &Service) -> Arc<Service> {
+    let mut stored = wanted.clone();
+    if let Some(spec) = &mut stored.spec {
+        spec.cluster_ip = Some("10.0.9.9".into());
+        spec.session_affinity = Some("None".into());
+        spec.internal_traffic_policy = Some("Cluster".into());
+    }
+    Arc::new(stored)
+}
+
+#[test]
+fn what_is_right_is_not_written() {
+    let web = wanted("web", 10_000);
+    assert_eq!(changes(vec![web.clone()], &[stored(&web)]), Changes::default());
+}
+
+#[test]
+fn what_differs_is_applied_and_orphans_are_deleted() {
+    let (web, old) = (wanted("web", 10_000), wanted("old", 10_001));
+    let moved = wanted("web", 10_002);
+    let plain = Arc::new(Service {
+        metadata: ObjectMeta { name: Some("weft-dns".into()), ..ObjectMeta::default() },
+        ..Service::default()
+    });
+    let found = changes(vec![moved.clone()], &[stored(&web), stored(&old), plain]);
+    assert_eq!(found.apply, [moved]);
+    assert_eq!(found.delete, [stored(&old)], "Services of others in the namespace are left alone");
+}
+
+#[test]
+fn an_edit_by_hand_is_put_right() {
+    let web = wanted("web", 10_000);
+    let mut edited = stored(&web).as_ref().clone();
+    edited.spec.as_mut().unwrap().selector = None;
+    assert_eq!(changes(vec![web.clone()], &[Arc::new(edited)]).apply, [web]);
+}
+
+#[test]
+fn one_that_is_on_its_way_out_is_not_deleted_again() {
+    let mut leaving = stored(&wanted("old", 10_001)).as_ref().clone();
+    leaving.metadata.deletion_timestamp =
+        Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH));
+    assert_eq!(changes(Vec::new(), &[Arc::new(leaving)]), Changes::default());
+}

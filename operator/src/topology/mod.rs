@@ -1,0 +1,263 @@
+//! Resolves a snapshot into what the mesh should be.
+//!
+//! In: a [`Snapshot`] and the settings. Out: the [`Topology`] and the findings about what users got wrong. Pure and
+//! deterministic: equal input gives equal output, whatever the order of the objects.
+
+pub mod endpoints;
+pub mod ports;
+pub mod select;
+pub mod shadow;
+
+use crate::{
+    annotation::{self, ServiceSettings, Values},
+    finding::{About, Finding, Kind, Reason},
+    observe::Snapshot,
+    settings::{Settings, TrafficType},
+};
+use endpoints::EndpointIndex;
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt;
+use ports::{PortKey, Record};
+use shadow::{Shadow, Shadows};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+use weft_contract::{self as contract, Listener, Protocol, ServiceKey, Transport};
+
+/// What the mesh should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Every Service with a mesh name, as the proxies are told; sorted.
+    pub services: Arc<Vec<contract::Service>>,
+    /// The objects behind them, to tell Events about.
+    pub about: BTreeMap<ServiceKey, About>,
+    /// The shadow Services wanted, by name.
+    pub shadows: BTreeMap<String, Shadow>,
+    /// The Services that the mesh serves: their shadow Service is there and the mesh name resolves to it.
+    pub served: BTreeSet<ServiceKey>,
+}
+
+/// A Service in the mesh, half resolved.
+struct Member<'a> {
+    key: ServiceKey,
+    service: &'a Service,
+    ports: Vec<MemberPort>,
+    good: Values,
+    /// Whether every port is of a kind that the mesh serves.
+    servable: bool,
+}
+
+/// A port of such a Service.
+struct MemberPort {
+    name: Option<String>,
+    port: u16,
+    transport: Transport,
+    protocol: Option<Protocol>,
+}
+
+/// Resolves a snapshot.
+#[must_use]
+pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Finding>) {
+    let mut findings = Vec::new();
+    let existing = Shadows::of(snapshot, &settings.namespace);
+    let endpoints = EndpointIndex::of(&snapshot.slices);
+    let mut members: Vec<Member<'_>> = snapshot
+        .services
+        .iter()
+        .filter(|service| select::is_meshed(service, settings))
+        .map(|service| member(service, &existing, settings, &mut findings))
+        .collect();
+    members.sort_by(|one, other| one.key.cmp(&other.key));
+    let allotment = ports::allot(wanted(&members), &existing.record(), settings.listener_ports);
+
+    let mut topology = Topology::default();
+    let mut services = Vec::with_capacity(members.len());
+    for member in &members {
+        topology.about.insert(member.key.clone(), about(member.service));
+        let listeners = member.servable.then(|| allotment.get(&member.key)).flatten();
+        if member.servable && listeners.is_none() {
+            findings.push(exhausted(member, settings));
+        }
+        let shadow = listeners.map(|listeners| shadow(member, listeners));
+        let ready = shadow.as_ref().and_then(|shadow| existing.addresses(&shadow.name, &member.key));
+        if ready.is_some() {
+            topology.served.insert(member.key.clone());
+        }
+        services.push(contract::Service {
+            key: member.key.clone(),
+            addresses: ready.unwrap_or_else(|| own_addresses(member, &endpoints)),
+            ports: contract_ports(member, listeners, &endpoints),
+        });
+        topology.shadows.extend(shadow.map(|shadow| (shadow.name.clone(), shadow)));
+    }
+    topology.services = Arc::new(services);
+    findings.sort();
+    (topology, findings)
+}
+
+/// The Event's reference to a Service.
+fn about(service: &Service) -> About {
+    About {
+        kind: Kind::Service,
+        namespace: service.namespace().unwrap_or_default(),
+        name: service.name_any(),
+        uid: service.uid().unwrap_or_default(),
+    }
+}
+
+fn member<'a>(
+    service: &'a Service,
+    existing: &Shadows<'_>,
+    settings: &Settings,
+    findings: &mut Vec<Finding>,
+) -> Member<'a> {
+    let key = ServiceKey::new(service.namespace().unwrap_or_default(), service.name_any());
+    let defaults = ServiceSettings { traffic_type: settings.default_traffic_type };
+    let parsed = annotation::parse(service.annotations(), &existing.last_good(&key), &defaults);
+    let about = about(service);
+    for mistake in &parsed.mistakes {
+        findings.push(Finding {
+            about: about.clone(),
+            reason: match mistake {
+                annotation::Mistake::Invalid { .. } => Reason::AnnotationInvalid,
+                annotation::Mistake::Unknown { .. } => Reason::AnnotationUnknown,
+            },
+            detail: mistake.annotation().to_owned(),
+            note: mistake.note(),
+        });
+    }
+    let ports = member_ports(service, parsed.settings.traffic_type);
+    for port in ports.iter().filter(|port| port.protocol.is_none()) {
+        findings.push(not_served(&about, port, parsed.settings.traffic_type));
+    }
+    let servable = !ports.is_empty() && ports.iter().all(|port| port.protocol.is_some());
+    Member { key, service, ports, good: parsed.good, servable }
+}
+
+/// The ports of a Service with what is spoken there: none where the mesh does not serve it. The traffic type is the
+/// Service's, the protocol the port's.
+fn member_ports(service: &Service, traffic_type: TrafficType) -> Vec<MemberPort> {
+    let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    ports
+        .filter_map(|port| {
+            let transport = match port.protocol.as_deref() {
+                None | Some("TCP") => Transport::Tcp,
+                Some("UDP") => Transport::Udp,
+                Some(_) => Transport::Sctp,
+            };
+            let protocol = match (transport, traffic_type) {
+                (Transport::Tcp, TrafficType::Http) => Some(Protocol::Http),
+                (Transport::Tcp, TrafficType::Tcp) => Some(Protocol::Tcp),
+                (Transport::Tcp, TrafficType::Udp) | (Transport::Udp | Transport::Sctp, _) => None,
+            };
+            let number = u16::try_from(port.port).ok().filter(|number| *number != 0)?;
+            let name = port.name.clone().filter(|name| !name.is_empty());
+            Some(MemberPort { name, port: number, transport, protocol })
+        })
+        .collect()
+}
+
+/// Who wants how many ports, the Services that are there longest first.
+fn wanted(members: &[Member<'_>]) -> Vec<(ServiceKey, Vec<PortKey>)> {
+    let mut servable: Vec<_> = members.iter().filter(|member| member.servable).collect();
+    servable.sort_by(|one, other| {
+        let age = |member: &Member<'_>| member.service.creation_timestamp().map(|time| time.0);
+        (age(one), &one.key).cmp(&(age(other), &other.key))
+    });
+    let keys = |member: &Member<'_>| {
+        member.ports.iter().map(|port| PortKey { port: port.port, transport: port.transport }).collect()
+    };
+    servable.into_iter().map(|member| (member.key.clone(), keys(member))).collect()
+}
+
+fn shadow(member: &Member<'_>, listeners: &Record) -> Shadow {
+    let spec = member.service.spec.as_ref();
+    Shadow {
+        name: shadow::name(&member.key),
+        key: member.key.clone(),
+        ports: member
+            .ports
+            .iter()
+            .filter_map(|port| {
+                let listener = listener(port, listeners)?.port;
+                let MemberPort { name, port, transport, protocol: _ } = port;
+                Some(shadow::ShadowPort { name: name.clone(), port: *port, transport: *transport, listener })
+            })
+            .collect(),
+        ip_families: spec.and_then(|spec| spec.ip_families.clone()).unwrap_or_default(),
+        ip_family_policy: spec.and_then(|spec| spec.ip_family_policy.clone()),
+        last_good: member.good.clone(),
+    }
+}
+
+fn listener(port: &MemberPort, listeners: &Record) -> Option<Listener> {
+    let number = listeners.get(&PortKey { port: port.port, transport: port.transport })?;
+    Some(Listener { port: *number, protocol: port.protocol? })
+}
+
+fn contract_ports(
+    member: &Member<'_>,
+    listeners: Option<&Record>,
+    endpoints: &EndpointIndex<'_>,
+) -> Vec<contract::Port> {
+    let port = |port: &MemberPort| {
+        let listener = listeners.and_then(|listeners| listener(port, listeners));
+        let endpoints = match listener {
+            Some(_) => endpoints.of_port(&member.key, port.name.as_deref(), port.transport),
+            None => Vec::new(),
+        };
+        contract::Port {
+            name: port.name.clone(),
+            port: port.port,
+            transport: port.transport,
+            listener,
+            endpoints,
+        }
+    };
+    member.ports.iter().map(port).collect()
+}
+
+/// Where the ordinary name of a Service leads: its ClusterIPs, or for a headless one its endpoints.
+fn own_addresses(member: &Member<'_>, endpoints: &EndpointIndex<'_>) -> Vec<IpAddr> {
+    let own = shadow::cluster_ips(member.service);
+    if own.is_empty() { endpoints.ready_addresses(&member.key) } else { own }
+}
+
+fn not_served(about: &About, port: &MemberPort, traffic_type: TrafficType) -> Finding {
+    let number = format!("{}/{}", port.port, port.transport.kubernetes());
+    let why = match (port.transport, traffic_type) {
+        (Transport::Tcp, _) => "is annotated with traffic-type udp, which is not served yet",
+        (Transport::Udp, _) => "is UDP, which is not served yet",
+        (Transport::Sctp, _) => "has a protocol that the mesh does not serve",
+    };
+    Finding {
+        about: about.clone(),
+        reason: Reason::PortNotServed,
+        detail: number.clone(),
+        note: format!(
+            "Port {number} {why}. Meanwhile the mesh name resolves to the Service's own address, past the mesh. To have \
+             the other ports in the mesh, move this one to a Service of its own."
+        ),
+    }
+}
+
+fn exhausted(member: &Member<'_>, settings: &Settings) -> Finding {
+    Finding {
+        about: about(member.service),
+        reason: Reason::PortsExhausted,
+        detail: String::new(),
+        note: format!(
+            "No {} proxy port(s) are free in {}. Meanwhile the mesh name resolves to the Service's own address, past the \
+             mesh; it is served as soon as ports free. Raise listenerPorts in the chart, or limit the mesh by select, \
+             watchNamespaces or ignoreNamespaces.",
+            member.ports.len(),
+            settings.listener_ports
+        ),
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
