@@ -7,10 +7,20 @@
 //!  DNS query ----------------------------> resolve: the Plan's names
 //! ```
 //!
-//! Each folder is one station of that way; nothing but [`app`] knows them all. Only `http/` names Pingora's types.
+//! Each folder is one station of that way; nothing but `app` knows them all. Only `http/` names Pingora's types.
 
+pub mod admin;
+pub mod app;
+pub mod args;
 pub mod balance;
+pub mod configuration;
 pub mod dns;
+pub mod drain;
+pub mod http;
+pub mod listen;
 pub mod metrics;
+pub mod middleware;
 pub mod plan;
 pub mod route;
+pub mod status;
+pub mod tcp;

@@ -31,7 +31,7 @@ pub use answer::{Answer, answer};
 pub use message::{Carrier, Reply, reply};
 pub use names::Names;
 
-use crate::plan::SharedPlan;
+use crate::{metrics::DnsQueries, plan::SharedPlan};
 use arc_swap::ArcSwapOption;
 use server::Sockets;
 use std::{io, net::SocketAddr, sync::Arc};
@@ -50,16 +50,21 @@ pub enum Error {
     },
 }
 
-/// Answers DNS over UDP and TCP until dropped, from whatever plan is in force. Calls `ready` once bound. An
-/// address of `[::]` takes IPv4 too, and becomes `0.0.0.0` where the node has no IPv6.
+/// Answers DNS over UDP and TCP until dropped, from whatever plan is in force, and counts the answers. Calls
+/// `ready` once bound. An address of `[::]` takes IPv4 too, and becomes `0.0.0.0` where the node has no IPv6.
 ///
 /// # Errors
 /// Where the address cannot be bound.
-pub async fn serve(address: SocketAddr, plan: SharedPlan, ready: impl FnOnce()) -> Result<(), Error> {
+pub async fn serve(
+    address: SocketAddr,
+    plan: SharedPlan,
+    queries: DnsQueries,
+    ready: impl FnOnce(),
+) -> Result<(), Error> {
     let sockets = Sockets::bind(address)?;
     ready();
     let current = Current { plan, indexed: ArcSwapOption::empty() };
-    sockets.serve(move || current.names()).await;
+    sockets.serve(move || current.names(), queries).await;
     Ok(())
 }
 
@@ -125,7 +130,8 @@ mod tests {
         let shared = SharedPlan::default();
         let free = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let (ready, bound) = oneshot::channel();
-        tokio::spawn(serve(free, Arc::clone(&shared), move || ready.send(()).unwrap()));
+        let queries = DnsQueries::default();
+        tokio::spawn(serve(free, Arc::clone(&shared), queries.clone(), move || ready.send(()).unwrap()));
         bound.await.unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         socket.connect(free).await.unwrap();
@@ -143,6 +149,9 @@ mod tests {
             let mut buffer = [0; 512];
             let length = socket.recv(&mut buffer).await.unwrap();
             assert_eq!(Message::from_vec(&buffer[..length]).unwrap().metadata.response_code, code);
+        }
+        for code in ["SERVFAIL", "NOERROR", "NXDOMAIN"] {
+            assert_eq!(queries.get_or_create(&[("code", code)]).get(), 1, "{code}");
         }
     }
 }

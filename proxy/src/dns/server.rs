@@ -9,6 +9,8 @@ use super::{
     message::{Carrier, Reply, reply},
     names::Names,
 };
+use crate::metrics::DnsQueries;
+use hickory_proto::op::ResponseCode;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
@@ -51,6 +53,7 @@ pub(super) struct Sockets {
 pub(super) struct Responder<F> {
     names: F,
     turn: AtomicUsize,
+    queries: DnsQueries,
 }
 
 // === impl Sockets ===
@@ -87,12 +90,12 @@ impl Sockets {
     }
 
     /// Serves both sockets until dropped.
-    pub(super) async fn serve<F>(self, names: F)
+    pub(super) async fn serve<F>(self, names: F, queries: DnsQueries)
     where
         F: Fn() -> Option<Arc<Names>> + Send + Sync + 'static,
     {
         let Self { udp, tcp } = self;
-        let responder = Arc::new(Responder { names, turn: AtomicUsize::new(0) });
+        let responder = Arc::new(Responder { names, turn: AtomicUsize::new(0), queries });
         tokio::join!(serve_datagrams(&udp, &responder), serve_connections(&tcp, &responder));
     }
 }
@@ -191,10 +194,26 @@ where
         // The reader of messages is not ours: a packet that makes it panic costs that packet's reply, not the
         // node its names.
         let made = catch_unwind(AssertUnwindSafe(|| reply(packet, names.as_deref(), carrier, turn)));
-        made.unwrap_or_else(|_| {
+        let reply = made.unwrap_or_else(|_| {
             tracing::error!(?packet, "a DNS packet made its reader panic");
             None
-        })
+        })?;
+        self.queries.get_or_create(&[("code", label(reply.code))]).inc();
+        Some(reply)
+    }
+}
+
+/// The name of a code as `dig` shows it.
+fn label(code: ResponseCode) -> &'static str {
+    match code {
+        ResponseCode::NoError => "NOERROR",
+        ResponseCode::NXDomain => "NXDOMAIN",
+        ResponseCode::ServFail => "SERVFAIL",
+        ResponseCode::Refused => "REFUSED",
+        ResponseCode::FormErr => "FORMERR",
+        ResponseCode::NotImp => "NOTIMP",
+        ResponseCode::BADVERS => "BADVERS",
+        _ => "OTHER", // hickory knows more codes than we send
     }
 }
 

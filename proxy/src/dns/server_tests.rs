@@ -15,7 +15,7 @@ fn start(bind: &str) -> SocketAddr {
     let names = Arc::new(fixture::names());
     let sockets = Sockets::bind(bind.parse().unwrap()).unwrap();
     let port = sockets.address().port();
-    tokio::spawn(sockets.serve(move || Some(Arc::clone(&names))));
+    tokio::spawn(sockets.serve(move || Some(Arc::clone(&names)), DnsQueries::default()));
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 

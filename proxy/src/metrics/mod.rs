@@ -7,7 +7,7 @@ mod collect;
 
 use prometheus_client::{
     encoding::text,
-    metrics::{counter::Counter, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 use std::{
@@ -57,6 +57,9 @@ struct Histogram {
     microseconds: AtomicU64,
 }
 
+/// DNS questions that got a reply, by the label `code`, which is the reply's.
+pub type DnsQueries = Family<[(&'static str, &'static str); 1], Counter>;
+
 /// The metrics of the whole process, and the registry they are read from.
 pub struct Metrics {
     registry: Registry,
@@ -68,6 +71,8 @@ pub struct Metrics {
     pub failed_listeners: Gauge,
     /// Times that a connection could not be accepted, mostly for want of file descriptors.
     pub accept_errors: Counter,
+    /// DNS questions, by the code of their reply.
+    pub dns_queries: DnsQueries,
 }
 
 /// Counts a connection as open until it is dropped.
@@ -158,6 +163,7 @@ impl Metrics {
             listeners: Gauge::default(),
             failed_listeners: Gauge::default(),
             accept_errors: Counter::default(),
+            dns_queries: DnsQueries::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -175,6 +181,11 @@ impl Metrics {
             "accept_errors",
             "Connections that could not be accepted",
             metrics.accept_errors.clone(),
+        );
+        registry.register(
+            "dns_queries",
+            "DNS questions, by the code of their reply",
+            metrics.dns_queries.clone(),
         );
         registry.register_collector(Box::new(collect::Routes(plan)));
         metrics

@@ -1,0 +1,91 @@
+//! Accepts the connections of one listener.
+//!
+//! In: a socket. Out: connections, each handed to a worker. No error ends the loop but the word to stop.
+
+use super::{Arrival, worker::Workers};
+use crate::{metrics::Metrics, route::Target};
+use std::{
+    io::{self, ErrorKind},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{io::unix::AsyncFd, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+/// How long to wait when there are no file descriptors or buffers left: until some connections ended.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// A listening socket. Not tokio's own, which would register every connection with this thread before it goes to a
+/// worker: two system calls more for each.
+pub(super) struct Socket(AsyncFd<TcpListener>);
+
+/// What all connections of a listener have in common.
+pub(super) struct Arrivals {
+    pub(super) target: Arc<Target>,
+    pub(super) stop: CancellationToken,
+}
+
+/// Accepts until stopped.
+pub(super) async fn run(
+    socket: Arc<Socket>,
+    arrivals: Arrivals,
+    workers: Arc<Workers>,
+    metrics: Arc<Metrics>,
+) {
+    let mut exhausted = false;
+    loop {
+        let accepted = tokio::select! {
+            () = arrivals.stop.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, client)) => {
+                exhausted = false;
+                let Arrivals { target, stop } = &arrivals;
+                workers.take(stream, Arrival { target: Arc::clone(target), client, stop: stop.clone() });
+            }
+            // The client went away while it waited: nothing that concerns the next.
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) => {
+                metrics.accept_errors.inc();
+                if !exhausted {
+                    tracing::warn!(port = arrivals.target.listener, %error, "cannot accept connections for now");
+                }
+                exhausted = true;
+                sleep(EXHAUSTED).await;
+            }
+        }
+    }
+}
+
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::Interrupted
+            | ErrorKind::TimedOut
+    )
+}
+
+// === impl Socket ===
+
+impl Socket {
+    // Deprecated for types that do not own their file descriptor. A `TcpListener` does, and what replaces it is `unsafe`.
+    #[allow(deprecated)]
+    pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
+        Ok(Self(AsyncFd::new(listener)?))
+    }
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            let mut ready = self.0.readable().await?;
+            if let Ok(accepted) = ready.try_io(|socket| socket.get_ref().accept()) {
+                let (stream, client) = accepted?;
+                stream.set_nonblocking(true)?;
+                return Ok((stream, client));
+            }
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Serves a TCP connection: to an endpoint and back, byte for byte.
+//!
+//! In: a connection and its route. Out: the same bytes both ways, each direction closed when its sender closes it. A
+//! connection that broke is passed on as broken (a reset), so that nobody mistakes half of a message for the whole.
+
+mod pump;
+
+use crate::{
+    balance::{Dice, InFlight},
+    metrics::{Failure, OpenConnection},
+    route::Route,
+};
+use socket2::SockRef;
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpStream, time::timeout};
+
+/// How many endpoints are tried before the client is given up.
+const TRIES: usize = 3;
+
+/// Serves one connection until both sides closed it.
+pub async fn serve(client: TcpStream, route: Arc<Route>, dice: &Dice, connect_timeout: Duration) {
+    let _open = OpenConnection::new(Arc::clone(&route.traffic));
+    let Some((backend, _endpoint)) = connect(&route, dice, connect_timeout).await else {
+        // A reset rather than a clean end: the client must not think that the Service had nothing to say.
+        let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
+        return;
+    };
+    let traffic = &route.traffic;
+    let up = pump::pump(&client, &backend, |bytes| traffic.received(bytes));
+    let down = pump::pump(&backend, &client, |bytes| traffic.sent(bytes));
+    if let Err(error) = tokio::try_join!(up, down) {
+        tracing::debug!(service = %route.target.service, %error, "TCP connection broke");
+        for side in [&client, &backend] {
+            let _ = SockRef::from(side).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+async fn connect(route: &Route, dice: &Dice, connect_timeout: Duration) -> Option<(TcpStream, InFlight)> {
+    let mut tried: Vec<SocketAddr> = Vec::new();
+    while tried.len() < TRIES {
+        let Some(endpoint) = route.balancer.pick(&tried, dice) else { break };
+        let address = endpoint.address();
+        match timeout(connect_timeout, open(address)).await.unwrap_or_else(|late| Err(late.into())) {
+            Ok(stream) => return Some((stream, endpoint)),
+            Err(error) => {
+                tracing::debug!(service = %route.target.service, %address, %error, "cannot connect");
+                route.traffic.failure(Failure::Connect);
+            }
+        }
+        tried.push(address);
+    }
+    if tried.is_empty() {
+        route.traffic.failure(Failure::NoEndpoint);
+    }
+    None
+}
+
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    crate::listen::keep_alive(&SockRef::from(&stream))?;
+    Ok(stream)
+}
