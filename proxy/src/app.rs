@@ -254,11 +254,8 @@ fn start_thread(
 
 async fn answer_dns(address: SocketAddr, status: Status) {
     loop {
-        let answered =
-            dns::serve(address, Arc::clone(&status.plan), status.metrics.dns_queries.clone(), || {
-                status.dns(true)
-            })
-            .await;
+        let queries = status.metrics.dns_queries.clone();
+        let answered = dns::serve(address, Arc::clone(&status.plan), queries, || status.dns(true)).await;
         status.dns(false);
         if let Err(error) = answered {
             tracing::error!(%error, "DNS is not answered for now");
