@@ -5,7 +5,7 @@
 use crate::{
     admin,
     confirm::Confirm,
-    //DNS dns::{self, DnsSettings},
+    dns::{self, DnsSettings},
     finding::Finding,
     lease,
     metrics::Shown,
@@ -147,7 +147,7 @@ async fn lead(
     };
     let until_stop = stop.clone();
     stations.spawn(async move { until_stop.run_until_cancelled(confirm.run()).await.unwrap_or_default() });
-    //DNS     stations.spawn(dns::run(client.clone(), DnsSettings::of(&settings), reporter.clone(), stop.clone()));
+    stations.spawn(dns::run(client.clone(), DnsSettings::of(&settings), reporter.clone(), stop.clone()));
     let shadows = publish::shadow::Publisher::new(client, &settings.namespace, reporter.clone());
     stations.spawn(publish_shadows(shadows, current.subscribe(), stores.clone(), stop.clone()));
 

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod annotation;
 pub mod app;
 pub mod confirm;
+pub mod dns;
 pub mod finding;
 pub mod lease;
 pub mod metrics;
