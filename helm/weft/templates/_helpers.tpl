@@ -1,0 +1,93 @@
+{{/* What selects pods. It can never change, so it has nothing in it that could. (component) */}}
+{{- define "weft.selector" -}}
+app.kubernetes.io/name: weft
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/* The labels of pods. Without the chart's version: a change of the chart alone restarts nothing. (context, component) */}}
+{{- define "weft.podLabels" -}}
+{{ include "weft.selector" . }}
+app.kubernetes.io/instance: {{ .context.Release.Name }}
+app.kubernetes.io/version: {{ .context.Chart.AppVersion | quote }}
+{{- end }}
+
+{{/* The labels of objects. (context, component) */}}
+{{- define "weft.labels" -}}
+{{ include "weft.podLabels" . }}
+app.kubernetes.io/managed-by: {{ .context.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .context.Chart.Name .context.Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{/* An image. (context, image) */}}
+{{- define "weft.image" -}}
+{{ .image.repository }}:{{ .image.tag | default .context.Chart.AppVersion }}
+{{- end }}
+
+{{/* What every pod runs as: nobody in particular, with no rights. */}}
+{{- define "weft.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "weft.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* The settings that both programs have. */}}
+{{- define "weft.environment" -}}
+- {name: WEFT_NAMESPACE, value: {{ .Release.Namespace | quote }}}
+- {name: WEFT_LOG, value: {{ .Values.logLevel | quote }}}
+- {name: WEFT_LOG_FORMAT, value: {{ .Values.logFormat | quote }}}
+{{- end }}
+
+{{/* Where a pod may run. (the operator's or the proxy's values) */}}
+{{- define "weft.placement" -}}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* A duration such as 250ms, 5s or 2m in whole seconds, rounded up. */}}
+{{- define "weft.seconds" -}}
+{{- if hasSuffix "ms" . -}}
+{{ div (add (trimSuffix "ms" . | int64) 999) 1000 }}
+{{- else if hasSuffix "m" . -}}
+{{ mul (trimSuffix "m" . | int64) 60 }}
+{{- else -}}
+{{ trimSuffix "s" . | int64 }}
+{{- end -}}
+{{- end }}
+
+{{/* The rights that the operator needs at the cluster's DNS, and the cleanup to undo them. */}}
+{{- define "weft.dnsRules" -}}
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch]
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: {{ .Values.dns.configMapNames | toJson }}
+  verbs: [get, list, watch, patch]
+{{- if .Values.dns.workloadNames }}
+- apiGroups: [apps]
+  resources: [deployments, daemonsets]
+  resourceNames: {{ .Values.dns.workloadNames | toJson }}
+  verbs: [get, patch]
+# Between the DNS server's pods and its Deployment; the name of one changes with each rollout.
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [get]
+{{- end }}
+{{- end }}
