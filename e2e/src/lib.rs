@@ -1,1 +1,11 @@
 //! Tests of the whole mesh on a real cluster.
+//!
+//! In: a kubeconfig in `WEFT_E2E_KUBECONFIG`, of a cluster that has the project's images; nothing else is ever talked
+//! to. Out: what tests and measurements share: the cluster, the mesh on it, workloads, and traffic between them.
+
+pub mod cluster;
+pub mod mesh;
+pub mod process;
+pub mod traffic;
+pub mod wait;
+pub mod workload;

@@ -1,0 +1,34 @@
+//! What the server says of itself and of the request.
+//!
+//! In: a request. Out: the answer, as JSON; clients read the same type.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An answer.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Answer {
+    /// The server's name.
+    pub service: String,
+    /// The server's pod.
+    pub pod: String,
+    /// The node it runs on.
+    pub node: String,
+    /// Who connected: the proxy where one was in between.
+    pub peer: String,
+    /// The request's method.
+    #[serde(default)]
+    pub method: String,
+    /// The request's path and query.
+    #[serde(default)]
+    pub path: String,
+    /// The request's header fields.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// How many bytes its body had.
+    #[serde(default)]
+    pub body_bytes: usize,
+    /// The answers of the servers that were called for this.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<serde_json::Value>,
+}

@@ -1,0 +1,146 @@
+//! The command line.
+//!
+//! In: arguments. Out: what to do.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::time::Duration;
+
+/// An echo server and a client of several protocols.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub run: Run,
+}
+
+/// What it can do.
+#[derive(Debug, Subcommand)]
+pub enum Run {
+    /// Echo HTTP, TCP and UDP.
+    Serve(Serve),
+    /// Send HTTP requests, one after the other.
+    Get(Get),
+    /// Send HTTP requests at a constant rate.
+    Load(Load),
+    /// Send bytes over TCP and demand the same back.
+    Tcp(Tcp),
+    /// Look up a name.
+    Resolve(Resolve),
+    /// Do nothing until told to end, so that a pod can be called into.
+    Sleep,
+}
+
+/// The settings of the server.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// The port for HTTP.
+    #[arg(long, default_value_t = 8080)]
+    pub http_port: u16,
+    /// The port for TCP.
+    #[arg(long, default_value_t = 9000)]
+    pub tcp_port: u16,
+    /// The port for UDP.
+    #[arg(long, default_value_t = 9001)]
+    pub udp_port: u16,
+    /// The name it says it has.
+    #[arg(long, env = "ECHO_NAME", default_value = "echo")]
+    pub name: String,
+    /// The pod it says it is.
+    #[arg(long, env = "POD_NAME", default_value = "")]
+    pub pod: String,
+    /// The node it says it is on.
+    #[arg(long, env = "NODE_NAME", default_value = "")]
+    pub node: String,
+    /// URLs that are called, and their answers shown, when `/` is asked for.
+    #[arg(long, env = "ECHO_CALLS", value_delimiter = ',')]
+    pub calls: Vec<String>,
+    /// How long it still takes connections after it was told to end.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub drain: Duration,
+}
+
+/// The settings of requests one after the other.
+#[derive(Clone, Debug, Args)]
+pub struct Get {
+    /// What to call.
+    pub url: String,
+    /// How often.
+    #[arg(long, default_value_t = 1)]
+    pub count: u64,
+    /// How long to wait between two requests.
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    pub interval: Duration,
+    /// How long one request may take.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub timeout: Duration,
+    /// Use a connection of its own for each request.
+    #[arg(long)]
+    pub no_keep_alive: bool,
+    /// Print one line of JSON about all instead of each answer.
+    #[arg(long)]
+    pub summary: bool,
+}
+
+/// The settings of requests at a constant rate.
+#[derive(Clone, Debug, Args)]
+pub struct Load {
+    /// What to call.
+    pub url: String,
+    /// Requests per second.
+    #[arg(long, default_value_t = 50)]
+    pub rate: u32,
+    /// For how long.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    pub duration: Duration,
+    /// How long one request may take.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub timeout: Duration,
+    /// Use a connection of its own for each request.
+    #[arg(long)]
+    pub no_keep_alive: bool,
+}
+
+/// The settings of bytes over TCP.
+#[derive(Clone, Debug, Args)]
+pub struct Tcp {
+    /// HOST:PORT.
+    pub place: String,
+    /// How many bytes.
+    #[arg(long, default_value_t = 1000)]
+    pub bytes: usize,
+    /// How long all may take.
+    #[arg(long, default_value = "20s", value_parser = duration)]
+    pub timeout: Duration,
+}
+
+/// The settings of a look-up.
+#[derive(Clone, Debug, Args)]
+pub struct Resolve {
+    /// The name, in full.
+    pub name: String,
+    /// The type of record.
+    #[arg(long = "type", value_enum, default_value_t = Record::A, ignore_case = true)]
+    pub record: Record,
+}
+
+/// A type of record.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Record {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// Ports of a service.
+    Srv,
+}
+
+/// Reads a time such as `500ms` or `2s`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a time such as 500ms or 2s");
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, Duration::from_millis(1)),
+        None => (text.strip_suffix('s').ok_or_else(wrong)?, Duration::from_secs(1)),
+    };
+    number.parse::<u32>().map(|number| unit * number).map_err(|_| wrong())
+}

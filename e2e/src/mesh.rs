@@ -1,0 +1,209 @@
+//! The mesh on the cluster: installed, asked and uninstalled as a user would.
+//!
+//! In: a cluster. Out: the chart's release, the proxies' pods by node and address, Events, and the Corefile.
+
+use crate::{
+    cluster::Cluster,
+    traffic::ClientPod,
+    wait::{eventually, seconds},
+    workload::{address, is_ready, node},
+};
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::{
+    core::v1::{ConfigMap, Service},
+    events::v1::Event,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, ObjectMeta},
+};
+use std::{collections::BTreeMap, env, path::PathBuf};
+use tokio::process::Command;
+
+/// The namespace that tests install the mesh into.
+pub const NAMESPACE: &str = "weft-system";
+/// The zones of the mesh.
+pub const ZONES: [&str; 3] = ["mesh", "maesh", "traefik.mesh"];
+/// The label of shadow Services.
+pub const SHADOW: &str = "weft.mesh/shadow=true";
+/// The labels of the proxies' pods.
+pub const PROXY: &str = "app.kubernetes.io/name=weft,app.kubernetes.io/component=proxy";
+/// The labels of the operator's pods.
+pub const OPERATOR: &str = "app.kubernetes.io/name=weft,app.kubernetes.io/component=operator";
+
+impl Cluster {
+    /// Runs helm against this cluster, and no other.
+    ///
+    /// # Errors
+    /// When it fails, with what it printed.
+    pub async fn helm(&self, arguments: &[&str]) -> Result<String> {
+        let helm = env::var("WEFT_E2E_HELM").unwrap_or_else(|_| "helm".into());
+        let mut command = Command::new(helm);
+        command.arg("--kubeconfig").arg(&self.kubeconfig).args(["--namespace", NAMESPACE]).args(arguments);
+        let output = command.env_remove("KUBECONFIG").output().await.context("helm cannot be run")?;
+        let printed =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        ensure!(output.status.success(), "helm {arguments:?} failed: {printed}");
+        Ok(printed)
+    }
+
+    /// Installs the mesh, or upgrades it, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub async fn install(&self, more: &[&str]) -> Result<()> {
+        let chart = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../helm/weft");
+        let chart = chart.to_str().context("the chart's path")?.to_owned();
+        let mut arguments =
+            vec!["upgrade", "--install", "weft", &chart, "--create-namespace", "--wait", "--timeout", "3m"];
+        arguments.extend(more);
+        self.helm(&arguments).await?;
+        self.dns_is_patched().await
+    }
+
+    /// Makes sure that the mesh is installed with the chart's defaults.
+    ///
+    /// # Errors
+    /// When it cannot be.
+    pub async fn installed(&self) -> Result<()> {
+        self.install(&["--reset-values"]).await
+    }
+
+    /// Uninstalls the mesh.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub async fn uninstall(&self) -> Result<()> {
+        self.helm(&["uninstall", "weft", "--ignore-not-found", "--wait", "--timeout", "3m"]).await.map(drop)
+    }
+
+    /// The Corefile of the cluster's DNS.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn corefile(&self) -> Result<String> {
+        let configmap = self.api::<ConfigMap>("kube-system").get("coredns").await?;
+        configmap.data.and_then(|mut data| data.remove("Corefile")).context("no Corefile")
+    }
+
+    /// Waits until the Corefile has the mesh's zones.
+    ///
+    /// # Errors
+    /// When it does not get them.
+    pub async fn dns_is_patched(&self) -> Result<()> {
+        eventually("the Corefile is patched", seconds(60), || async {
+            let corefile = self.corefile().await?;
+            ensure!(corefile.contains("mesh:53"), "{corefile}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// The ready proxies' nodes, by the address of their pods.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn proxies(&self) -> Result<BTreeMap<String, String>> {
+        let pods = self.pods(NAMESPACE, PROXY).await?;
+        let ready = pods.iter().filter(|pod| is_ready(pod));
+        Ok(ready.filter_map(|pod| Some((address(pod)?, node(pod)?))).collect())
+    }
+
+    /// The name of the proxy's pod on a node.
+    ///
+    /// # Errors
+    /// When there is none that is ready.
+    pub async fn proxy_on(&self, wanted: &str) -> Result<String> {
+        let pods = self.pods(NAMESPACE, PROXY).await?;
+        let mut there = pods.iter().filter(|pod| is_ready(pod) && node(pod).as_deref() == Some(wanted));
+        there.next().map(ResourceExt::name_any).with_context(|| format!("no ready proxy on {wanted}"))
+    }
+
+    /// The shadow Services.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn shadows(&self) -> Result<Vec<Service>> {
+        Ok(self.api::<Service>(NAMESPACE).list(&ListParams::default().labels(SHADOW)).await?.items)
+    }
+
+    /// Waits for an Event of this reason about an object, with this text in its note.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub async fn event(&self, namespace: &str, name: &str, reason: &str, text: &str) -> Result<Event> {
+        let events: Api<Event> = self.api(namespace);
+        eventually(&format!("an Event {reason} about {name}"), seconds(45), || async {
+            let about = format!("regarding.name={name},reason={reason}");
+            let list = events.list(&ListParams::default().fields(&about)).await?;
+            let with_text =
+                list.items.iter().find(|event| event.note.as_deref().unwrap_or_default().contains(text));
+            with_text.cloned().with_context(|| {
+                let notes: Vec<_> = list.items.iter().filter_map(|event| event.note.clone()).collect();
+                format!("{notes:?} do not contain {text:?}")
+            })
+        })
+        .await
+    }
+
+    /// Waits until a Service is said to be ready.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn mesh_ready(&self, namespace: &str, name: &str) -> Result<Event> {
+        self.event(namespace, name, "MeshReady", "").await
+    }
+
+    /// Demands that nothing of the mesh's is left but what `helm` itself leaves: an empty namespace.
+    ///
+    /// # Errors
+    /// Says what is left.
+    pub async fn nothing_left(&self) -> Result<()> {
+        let ours = |metadata: &ObjectMeta| metadata.name.clone().filter(|name| name.starts_with("weft"));
+        let mut left: Vec<String> = Vec::new();
+        let all = ListParams::default();
+        left.extend(
+            self.api::<Service>(NAMESPACE)
+                .list(&all)
+                .await?
+                .iter()
+                .filter_map(|object| ours(&object.metadata)),
+        );
+        left.extend(
+            self.api::<ConfigMap>(NAMESPACE)
+                .list(&all)
+                .await?
+                .iter()
+                .filter_map(|object| ours(&object.metadata)),
+        );
+        let leases: Api<k8s_openapi::api::coordination::v1::Lease> = self.api(NAMESPACE);
+        left.extend(leases.list(&all).await?.iter().filter_map(|object| ours(&object.metadata)));
+        let roles: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(self.client.clone());
+        left.extend(roles.list(&all).await?.iter().filter_map(|object| ours(&object.metadata)));
+        let roles: Api<k8s_openapi::api::rbac::v1::Role> = self.api("kube-system");
+        left.extend(roles.list(&all).await?.iter().filter_map(|object| ours(&object.metadata)));
+        if left.is_empty() { Ok(()) } else { bail!("left behind: {left:?}") }
+    }
+}
+
+impl ClientPod {
+    /// Waits until a URL answers through the proxy of this client's own node, and only that; `node` is that node.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn goes_through(&self, url: &str, node: &str) -> Result<()> {
+        eventually(&format!("{url} through the proxy of {node}"), seconds(60), || async {
+            let summary = self.get(url, 5).await?;
+            summary.all_ok()?;
+            let proxies = self.cluster.proxies().await?;
+            for peer in summary.peers.keys() {
+                ensure!(
+                    proxies.get(peer).is_some_and(|of| of == node),
+                    "{peer} is not the proxy of {node}: {proxies:?}"
+                );
+            }
+            Ok(())
+        })
+        .await
+    }
+}

@@ -1,0 +1,72 @@
+//! A node's proxy dies: its clients go through another node's, and come back.
+
+use crate::scene::Scene;
+use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::core::v1::{ConfigMap, Node};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
+use weft_e2e::{
+    mesh::NAMESPACE,
+    process,
+    wait::{eventually, seconds},
+};
+
+#[tokio::test]
+async fn when_a_proxy_is_killed_traffic_goes_through_another_within_five_seconds() -> Result<()> {
+    let scene = Scene::set("e2e-killed").await?;
+    let (node, client) = scene.first()?;
+    client.goes_through(&scene.url("web"), node).await?;
+    let pod = scene.cluster.proxy_on(node).await?;
+    // Killed again whenever it comes back, so that it stays down for as long as the test looks.
+    let killer = tokio::spawn({
+        let variable = format!("WEFT_POD_NAME={pod}");
+        async move {
+            let mut kills = 0_u32;
+            let end = Instant::now() + seconds(20);
+            while Instant::now() < end {
+                kills += u32::from(process::kill("/weft-proxy", &variable).await.is_ok());
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            kills
+        }
+    });
+    let killed = Instant::now();
+    let through = eventually("an answer through another proxy", seconds(5), || async {
+        let summary = client.get(&scene.url("web"), 1).await?;
+        summary.all_ok()?;
+        summary.peers.keys().next().cloned().context("no peer")
+    })
+    .await?;
+    let took = killed.elapsed();
+    ensure!(took < seconds(5), "{took:?}");
+    let proxies = scene.cluster.proxies().await?;
+    ensure!(proxies.get(&through).is_some_and(|of| of != node), "{through} of {proxies:?}");
+    ensure!(killer.await? > 0, "nothing was killed");
+    client.goes_through(&scene.url("web"), node).await?;
+    scene.strike().await
+}
+
+#[tokio::test]
+async fn a_node_that_goes_takes_its_configmap_with_it() -> Result<()> {
+    let scene = Scene::set("e2e-node").await?;
+    let nodes: Api<Node> = Api::all(scene.cluster.client.clone());
+    let _ = nodes.delete("e2e-fake", &DeleteParams::default()).await; // of a run that was broken off
+    let fake = json!({"metadata": {"name": "e2e-fake", "labels": {"weft.mesh/e2e-fake": ""}},
+                      "spec": {"taints": [{"key": "weft.mesh/e2e-fake", "effect": "NoSchedule"}], "unschedulable": true}});
+    nodes.create(&PostParams::default(), &serde_json::from_value(fake)?).await?;
+    let configmaps = scene.cluster.api::<ConfigMap>(NAMESPACE);
+    let name = weft_contract::object::configmap_name("e2e-fake");
+    eventually("its ConfigMap comes", seconds(20), || async { Ok(configmaps.get(&name).await?) }).await?;
+    nodes.delete("e2e-fake", &DeleteParams::default()).await?;
+    eventually("its ConfigMap goes", seconds(60), || async {
+        ensure!(configmaps.get_opt(&name).await?.is_none(), "it is still there");
+        Ok(())
+    })
+    .await?;
+    scene.strike().await
+}
