@@ -18,10 +18,13 @@ const REMEMBERED: usize = 32;
 /// endpoints.
 pub type Served = BTreeMap<ServiceKey, u64>;
 
+/// A node's revisions, the oldest first, with what each serves.
+type Revisions = VecDeque<(String, Arc<Served>)>;
+
 /// What has been published, by node.
 #[derive(Default)]
 pub struct History {
-    nodes: Mutex<HashMap<String, VecDeque<(String, Arc<Served>)>>>,
+    nodes: Mutex<HashMap<String, Revisions>>,
 }
 
 /// The Services that a topology serves.

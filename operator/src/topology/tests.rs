@@ -89,7 +89,8 @@ fn a_service_is_served_once_its_shadow_has_an_address() {
     let web = service("shop", "web", json!({}));
     let endpoints =
         slice("shop", "web", json!([{"addresses": ["10.1.0.5"], "nodeName": "node-1", "zone": "a"}]));
-    let (first, findings) = resolve(&snapshot(&[web.clone()], &[endpoints.clone()]), &settings(&[]));
+    let (first, findings) =
+        resolve(&snapshot(std::slice::from_ref(&web), std::slice::from_ref(&endpoints)), &settings(&[]));
     assert!(findings.is_empty());
     assert_eq!(addresses(&first), ["10.0.0.1"], "its own address until then");
     assert!(
