@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod annotation;
 pub mod app;
+pub mod cleanup;
 pub mod confirm;
 pub mod dns;
 pub mod finding;

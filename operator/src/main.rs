@@ -6,7 +6,7 @@ use kube::Client;
 use std::io::Write;
 use tracing_subscriber::EnvFilter;
 use weft_operator::{
-    annotation, app, report,
+    annotation, app, cleanup, report,
     settings::{Command, CommandLine, LogFormat, LogSettings, Page},
 };
 
@@ -19,7 +19,7 @@ async fn main() -> anyhow::Result<()> {
         }
         Command::Cleanup(settings) => {
             start_log(&settings.log)?;
-            anyhow::bail!("not yet") //CLEANUP
+            Ok(cleanup::run(client().await?, &settings.namespace, &settings.dns_configmaps).await?)
         }
         Command::Docs { page } => {
             let text = match page {

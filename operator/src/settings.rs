@@ -85,6 +85,9 @@ pub struct CleanupSettings {
     /// The mesh's own namespace.
     #[arg(long, env = "WEFT_NAMESPACE")]
     pub namespace: String,
+    /// Further ConfigMaps in kube-system that may hold the mesh's zones.
+    #[arg(long, env = "WEFT_DNS_CONFIGMAPS", value_delimiter = ',')]
+    pub dns_configmaps: Vec<String>,
     /// How logs look and how much they say.
     #[command(flatten)]
     pub log: LogSettings,
