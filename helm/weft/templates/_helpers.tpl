@@ -71,19 +71,19 @@ affinity:
 {{- end -}}
 {{- end }}
 
-{{/* The rights that the operator needs at the cluster's DNS, and the cleanup to undo them. */}}
+{{/* The rights at the cluster's DNS: the operator's to change it, the cleanup's to undo that. (context, reading) */}}
 {{- define "weft.dnsRules" -}}
 - apiGroups: [""]
-  resources: [pods]
-  verbs: [get, list, watch]
+  resources: [services, pods]
+  verbs: {{ .reading | toJson }}
 - apiGroups: [""]
   resources: [configmaps]
-  resourceNames: {{ .Values.dns.configMapNames | toJson }}
-  verbs: [get, list, watch, patch]
-{{- if .Values.dns.workloadNames }}
+  resourceNames: {{ .context.Values.dns.configMapNames | toJson }}
+  verbs: {{ append .reading "patch" | toJson }}
+{{- with .context.Values.dns.workloadNames }}
 - apiGroups: [apps]
   resources: [deployments, daemonsets]
-  resourceNames: {{ .Values.dns.workloadNames | toJson }}
+  resourceNames: {{ . | toJson }}
   verbs: [get, patch]
 # Between the DNS server's pods and its Deployment; the name of one changes with each rollout.
 - apiGroups: [apps]
