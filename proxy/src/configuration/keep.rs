@@ -6,7 +6,7 @@
 use super::{Content, Error};
 use std::{
     fs,
-    io::{ErrorKind, Write},
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
 use weft_contract::{Body, object};
@@ -38,10 +38,9 @@ impl Keep {
         let bytes = plain.as_deref().map(str::as_bytes).or(compressed.as_deref()).unwrap_or_default();
         let path = self.path();
         let new = path.with_extension("new");
+        // Not synced to the disk: this is for a crash of the proxy, not of the node, and it is checked when read.
         let write = || {
-            let mut file = fs::File::create(&new)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
+            fs::write(&new, bytes)?;
             fs::rename(&new, &path)
         };
         write().map_err(|source| Error::File { path, source })

@@ -18,7 +18,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, header};
+use http::{Method, Version, header};
 use pingora_core::{modules::http::HttpModules, protocols::l4::ext::TcpKeepalive, upstreams::peer::HttpPeer};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -214,9 +214,13 @@ impl ProxyHttp for Service {
     async fn response_filter(
         &self,
         session: &mut Session,
-        _response: &mut ResponseHeader,
+        response: &mut ResponseHeader,
         request: &mut Request,
     ) -> Result<()> {
+        if session.req_header().version < Version::HTTP_11 {
+            // Such a client knows no chunks; the end of the connection then ends the body.
+            response.remove_header(&header::TRANSFER_ENCODING);
+        }
         if self.is_leaving(request) {
             session.set_keepalive(None);
         }

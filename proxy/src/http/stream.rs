@@ -127,6 +127,8 @@ impl AsyncRead for ClientStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Pingora waits for the client and for the endpoint at once. Where it waits, what was gathered must not.
+        let _still_writing = self.poll_gathered(context)?;
         let tcp = self.tcp()?;
         if is_probe(buffer) {
             let mut byte = [0];
@@ -185,7 +187,8 @@ impl Drop for ClientStream {
             End::Plain => {}
             End::Linger => {
                 if let Ok(runtime) = Handle::try_current() {
-                    runtime.spawn(linger(tcp));
+                    let rest = self.gathered.split_off(self.written);
+                    runtime.spawn(linger(tcp, rest));
                 }
             }
         }
@@ -194,14 +197,15 @@ impl Drop for ClientStream {
 
 /// Closing a connection with unread bytes resets it, which destroys what was sent but not yet read. So the sending side
 /// is closed first, and what the client still sends is read away.
-async fn linger(mut tcp: TcpStream) {
-    if tcp.shutdown().await.is_err() {
-        return;
-    }
+async fn linger(mut tcp: TcpStream, rest: Vec<u8>) {
     let read_away = async {
+        tcp.write_all(&rest).await?;
+        tcp.shutdown().await?;
         let mut away = vec![0; GATHERED];
-        while matches!(tcp.read(&mut away).await, Ok(read) if read > 0) {}
+        while tcp.read(&mut away).await? > 0 {}
+        io::Result::Ok(())
     };
+    // However that went, the connection is closed now.
     let _ = timeout(LINGER, read_away).await;
 }
 
