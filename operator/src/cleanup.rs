@@ -6,7 +6,7 @@
 use crate::{
     dns::{
         cluster::{ApiError, Cluster, Workload, Written},
-        discover::{DNS_NAMESPACE, WELL_KNOWN_CONFIGMAPS},
+        discover::{self, DNS_NAMESPACE, WELL_KNOWN_CONFIGMAPS},
         plan,
     },
     lease,
@@ -139,16 +139,19 @@ async fn restore_dns(cluster: &Cluster, configmaps: &[String], failures: &mut Fa
             None
         }
     };
-    let used = found.as_ref().map(|found| plan::configmaps(&found.server)).unwrap_or_default();
+    let server = found.as_ref().map(|found| &found.server);
+    let used = server.map(|server| plan::main_configmap(server).to_owned());
+    let folders =
+        server.map(discover::folders).unwrap_or_default().iter().map(|folder| &folder.configmap).cloned();
     let usual = WELL_KNOWN_CONFIGMAPS.iter().map(|name| (*name).to_owned());
-    let names: BTreeSet<String> =
-        used.iter().cloned().chain(usual).chain(configmaps.iter().cloned()).collect();
+    let given = configmaps.iter().cloned();
+    let names: BTreeSet<String> = used.clone().into_iter().chain(folders).chain(usual).chain(given).collect();
     let mut restored = false;
     for name in names {
         match restore(cluster, &name).await {
             Ok(changed) => restored |= changed,
             // What the operator could not have written either is not looked at.
-            Err(RestoreError::Api(error)) if error.code() == Some(403) && !used.contains(&name) => {
+            Err(RestoreError::Api(error)) if error.code() == Some(403) && used.as_ref() != Some(&name) => {
                 debug!(%error, "not looked at");
             }
             Err(error) => {

@@ -114,6 +114,15 @@ pub fn server(pods: &[Pod]) -> Option<Server> {
     newest(pods).into_iter().find_map(|pod| of_pod(pod.spec.as_ref()?))
 }
 
+/// The ConfigMaps that a DNS server has as folders.
+#[must_use]
+pub fn folders(server: &Server) -> &[Folder] {
+    match server {
+        Server::CoreDns { container: _, path: _, corefile: _, folders } => folders,
+        Server::KubeDns { container: _, configmap: _ } => &[],
+    }
+}
+
 /// What makes the pods.
 #[must_use]
 pub fn owner(pods: &[Pod]) -> Option<Owner> {

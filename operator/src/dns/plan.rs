@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    path::Path,
+    path::{Path, PathBuf},
 };
 use weft_contract::fingerprint;
 
@@ -102,16 +102,27 @@ pub fn plan(
     }
 }
 
-/// The ConfigMaps that matter for a DNS server.
+/// The ConfigMap that a DNS server cannot be without.
 #[must_use]
-pub fn configmaps(server: &Server) -> BTreeSet<String> {
+pub fn main_configmap(server: &Server) -> &str {
     match server {
-        Server::KubeDns { container: _, configmap } => BTreeSet::from([configmap.clone()]),
-        Server::CoreDns { container: _, path: _, corefile, folders } => {
-            let folders = folders.iter().map(|folder| folder.configmap.clone());
-            folders.chain([corefile.configmap.clone()]).collect()
-        }
+        Server::KubeDns { container: _, configmap } => configmap,
+        Server::CoreDns { container: _, path: _, corefile, folders: _ } => &corefile.configmap,
     }
+}
+
+/// The ConfigMaps from which the Corefile imports; others that CoreDNS mounts are not our business.
+#[must_use]
+pub fn imported_configmaps(server: &Server, documents: &Documents) -> BTreeSet<String> {
+    let Server::CoreDns { container: _, path, corefile, folders } = server else { return BTreeSet::new() };
+    let text = documents.get(&corefile.configmap).and_then(|document| data(document, &corefile.key));
+    let Some(Ok(read)) = text.map(parse) else { return BTreeSet::new() };
+    let inside = read.blocks.iter().chain(&read.snippets).flat_map(|block| block.named("import"));
+    let patterns = read.imports.iter().chain(inside.filter_map(|import| import.words.get(1)));
+    let directories: Vec<PathBuf> =
+        patterns.filter_map(|pattern| Some(path.parent()?.join(pattern).parent()?.to_owned())).collect();
+    let used = folders.iter().filter(|folder| directories.contains(&folder.path));
+    used.map(|folder| folder.configmap.clone()).collect()
 }
 
 /// The change that takes everything of ours out of a ConfigMap.

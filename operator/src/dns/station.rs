@@ -90,17 +90,9 @@ impl Station {
             Err(error) if error.code() == Some(403) => return Ok(self.refuse(notes::may_not_find(&error))),
             Err(error) => return Err(error),
         };
-        let names = plan::configmaps(&found.server);
-        let namespace = || DNS_NAMESPACE.to_owned();
-        self.watched.insert(Watched::Pods { namespace: namespace(), selector: found.selector.clone() });
-        let watches = names.iter().cloned().map(|name| Watched::ConfigMap { namespace: namespace(), name });
-        self.watched.extend(watches);
-        let documents = match self.cluster.read(&names).await {
+        let documents = match self.read(&found).await? {
             Ok(documents) => documents,
-            Err((name, error)) if error.code() == Some(403) => {
-                return Ok(self.refuse(notes::may_not_read(&name)));
-            }
-            Err((_, error)) => return Err(error),
+            Err(note) => return Ok(self.refuse(note)),
         };
         let planned = plan::plan(&found.server, &documents, &self.settings.zones, forward_to);
         let rest = plan::rest(&documents);
@@ -117,6 +109,30 @@ impl Station {
                 Ok(self.refuse_in(&documents, notes::unreadable(&plan.configmap, &error)))
             }
         }
+    }
+
+    /// Reads the ConfigMap of the DNS server, then those from which that imports, and has them all watched.
+    async fn read(&mut self, found: &Found) -> Result<Result<Documents, Note>, ApiError> {
+        let namespace = || DNS_NAMESPACE.to_owned();
+        self.watched.insert(Watched::Pods { namespace: namespace(), selector: found.selector.clone() });
+        let mut documents = Documents::new();
+        let mut names = BTreeSet::from([plan::main_configmap(&found.server).to_owned()]);
+        for imported in [false, true] {
+            if imported {
+                names = plan::imported_configmaps(&found.server, &documents);
+            }
+            let watches =
+                names.iter().cloned().map(|name| Watched::ConfigMap { namespace: namespace(), name });
+            self.watched.extend(watches);
+            match self.cluster.read(&names).await {
+                Ok(read) => documents.extend(read),
+                Err((name, error)) if error.code() == Some(403) => {
+                    return Ok(Err(notes::may_not_read(&name)));
+                }
+                Err((_, error)) => return Err(error),
+            }
+        }
+        Ok(Ok(documents))
     }
 
     async fn decide(

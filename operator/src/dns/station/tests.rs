@@ -89,7 +89,7 @@ async fn the_zones_are_added_once_and_watched_until_all_is_well() {
     bench.api.patch(&pod_path("coredns-a"), &json!({"status": {"containerStatuses": []}}));
     assert_eq!(bench.settle().await, PERIOD, "what happens an hour later has other causes");
     assert_eq!(bench.api.writes(), Vec::<String>::new());
-    assert_eq!(bench.station.watched().len(), 4);
+    assert_eq!(bench.station.watched().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,4 +234,27 @@ async fn what_keeps_it_from_writing_is_told() {
     assert_eq!(waits.settle().await, PERIOD);
     assert_eq!(waits.told(), (vec![], vec![]));
     assert_eq!(waits.station.watched().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_the_corefile_imports_has_the_zones_under_a_key_of_its_own() {
+    let corefile = format!("{COREFILE}import custom/*.server\n");
+    let api = kubeadm(&corefile);
+    api.put(&configmap_path("coredns-custom"), json!({"metadata": {"name": "coredns-custom", "uid": "c"}}));
+    let mut bench = Bench::new(api).await;
+    bench.settle().await;
+    assert_eq!(bench.corefile(), corefile);
+    assert!(bench.api.text("coredns-custom", "weft.server").unwrap().contains("mesh:53 maesh:53 {"));
+    assert_eq!(bench.reasons(), [Reason::DnsPatched]);
+    assert_eq!(bench.station.watched().len(), 4);
+    bench.api.put(&pod_path("coredns-b"), crashing("coredns-b"));
+    bench.settle().await;
+    assert_eq!(bench.api.text("coredns-custom", "weft.server"), None);
+    assert_eq!(bench.reasons(), [Reason::DnsPutBack]);
+
+    let forbidden = kubeadm(COREFILE);
+    forbidden.forbid(&configmap_path("coredns-custom"));
+    let mut bench = Bench::new(forbidden).await;
+    bench.settle().await;
+    assert_eq!(bench.reasons(), [Reason::DnsPatched], "what is not imported need not be read");
 }
