@@ -3,7 +3,7 @@
 //! In: a request. Out: the answer, as JSON; clients read the same type.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// An answer.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -31,4 +31,17 @@ pub struct Answer {
     /// The answers of the servers that were called for this.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<serde_json::Value>,
+}
+
+impl Answer {
+    /// The same server's word to `peer`. An IPv4 peer of a dual-stack socket is shown as IPv4.
+    pub fn to(&self, peer: SocketAddr) -> Self {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string();
+        Self { peer, ..self.clone() }
+    }
+
+    /// One line of JSON.
+    pub fn line(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default() + "\n" // plain data always serializes
+    }
 }

@@ -19,7 +19,7 @@ pub struct CommandLine {
 pub enum Run {
     /// Echo HTTP, TCP and UDP.
     Serve(Serve),
-    /// Send HTTP requests, one after the other.
+    /// Send HTTP requests, each when one before it was answered.
     Get(Get),
     /// Send HTTP requests at a constant rate.
     Load(Load),
@@ -60,7 +60,7 @@ pub struct Serve {
     pub drain: Duration,
 }
 
-/// The settings of requests one after the other.
+/// The settings of requests that wait for one another.
 #[derive(Clone, Debug, Args)]
 pub struct Get {
     /// What to call.
@@ -68,18 +68,38 @@ pub struct Get {
     /// How often.
     #[arg(long, default_value_t = 1)]
     pub count: u64,
-    /// How long to wait between two requests.
+    /// How many at a time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub concurrency: u16,
+    /// How long to wait before each but the first.
     #[arg(long, default_value = "0s", value_parser = duration)]
     pub interval: Duration,
     /// How long one request may take.
     #[arg(long, default_value = "5s", value_parser = duration)]
     pub timeout: Duration,
-    /// Use a connection of its own for each request.
-    #[arg(long)]
-    pub no_keep_alive: bool,
+    /// How to connect.
+    #[command(flatten)]
+    pub connect: Connect,
+    /// Print each outcome as a line of JSON: the answer or the error, and how long it took.
+    #[arg(long, conflicts_with = "summary")]
+    pub json: bool,
     /// Print one line of JSON about all instead of each answer.
     #[arg(long)]
     pub summary: bool,
+}
+
+/// How to connect.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Connect {
+    /// Use a connection of its own for each request.
+    #[arg(long)]
+    pub no_keep_alive: bool,
+    /// Use a connection again; this is the default, and takes back --no-keep-alive before it.
+    #[arg(long, overrides_with = "no_keep_alive")]
+    pub keep_alive: bool,
+    /// Speak HTTP/2 without TLS from the first byte.
+    #[arg(long)]
+    pub http2: bool,
 }
 
 /// The settings of requests at a constant rate.
@@ -88,7 +108,7 @@ pub struct Load {
     /// What to call.
     pub url: String,
     /// Requests per second.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
     /// For how long.
     #[arg(long, default_value = "10s", value_parser = duration)]
@@ -96,9 +116,9 @@ pub struct Load {
     /// How long one request may take.
     #[arg(long, default_value = "5s", value_parser = duration)]
     pub timeout: Duration,
-    /// Use a connection of its own for each request.
-    #[arg(long)]
-    pub no_keep_alive: bool,
+    /// How to connect.
+    #[command(flatten)]
+    pub connect: Connect,
 }
 
 /// The settings of bytes over TCP.
@@ -142,5 +162,27 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         Some(number) => (number, Duration::from_millis(1)),
         None => (text.strip_suffix('s').ok_or_else(wrong)?, Duration::from_secs(1)),
     };
-    number.parse::<u32>().map(|number| unit * number).map_err(|_| wrong())
+    let number = number.parse::<u32>().map_err(|_| wrong())?;
+    Ok(unit * number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_flags_are_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_read() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(duration("4294967295s"), Ok(Duration::from_secs(u32::MAX.into())));
+        for wrong in ["", "5", "s", "-1s", "1h", "4294967296s"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
 }

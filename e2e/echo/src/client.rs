@@ -2,9 +2,15 @@
 //!
 //! In: a URL. Out: the answer of an echo server, how long it took, or why there was none.
 
-use crate::{answer::Answer, arguments::Get, lookup, summary::Summary};
+use crate::{
+    answer::Answer,
+    arguments::{Connect, Get},
+    lookup,
+    summary::Summary,
+};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use futures::{StreamExt, stream};
 use hickory_resolver::TokioResolver;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, Uri, header::HOST};
@@ -12,6 +18,7 @@ use hyper_util::{
     client::legacy::{Client as Pool, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use serde_json::json;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -28,20 +35,26 @@ pub struct Outcome {
 /// A client of one URL.
 pub struct Client {
     pool: Pool<HttpConnector, Empty<Bytes>>,
-    resolver: TokioResolver,
+    /// None where the URL has an address, which works without any /etc/resolv.conf.
+    resolver: Option<TokioResolver>,
     url: Uri,
+    http2: bool,
     limit: Duration,
 }
 
 impl Client {
-    /// A client of `url`.
-    pub fn new(url: &str, keep_alive: bool, limit: Duration) -> Result<Self> {
+    /// A client of `url`; a request may take `limit`, the look-up and the connection included.
+    pub fn new(url: &str, connect: Connect, limit: Duration) -> Result<Self> {
         let url: Uri = url.parse().with_context(|| format!("{url:?} is not a URL"))?;
+        let host = url.host().filter(|_| url.scheme_str() == Some("http"));
+        let host = host.with_context(|| format!("{url} is not a URL such as http://HOST/"))?;
+        let resolver = if lookup::literal(host).is_some() { None } else { Some(lookup::resolver()?) };
         let mut builder = Pool::builder(TokioExecutor::new());
-        if !keep_alive {
+        builder.http2_only(connect.http2);
+        if connect.no_keep_alive {
             builder.pool_max_idle_per_host(0);
         }
-        Ok(Self { pool: builder.build_http(), resolver: lookup::resolver()?, url, limit })
+        Ok(Self { pool: builder.build_http(), resolver, url, http2: connect.http2, limit })
     }
 
     /// Sends one request; its latency counts from `start`.
@@ -57,12 +70,15 @@ impl Client {
 
     async fn exchange(&self) -> Result<(Answer, String)> {
         let host = self.url.host().context("a URL needs a host")?;
-        let place = lookup::place(&self.resolver, host, self.url.port_u16().unwrap_or(80)).await?;
-        let path = self.url.path_and_query().map_or("/", |path| path.as_str());
         let authority = self.url.authority().context("a URL needs a host")?.as_str();
-        let request =
-            Request::get(format!("http://{place}{path}")).header(HOST, authority).body(Empty::new())?;
-        let response = self.pool.request(request).await.map_err(|error| {
+        let port = self.url.port_u16().unwrap_or(80);
+        let place = lookup::place(host, port, self.resolver.as_ref()).await?;
+        let path = self.url.path_and_query().map_or("/", |path| path.as_str());
+        let mut request = Request::get(format!("http://{place}{path}"));
+        if !self.http2 {
+            request = request.header(HOST, authority); // HTTP/2 would send it beside the :authority of the URL, and they must be the same
+        }
+        let response = self.pool.request(request.body(Empty::new())?).await.map_err(|error| {
             // The outermost text says only "client error"; the cause says what happened.
             let mut cause: &dyn std::error::Error = &error;
             while let Some(next) = cause.source() {
@@ -76,26 +92,32 @@ impl Client {
         if !status.is_success() {
             bail!("status {}", status.as_u16());
         }
-        Ok((serde_json::from_str(&body).unwrap_or_default(), body))
+        Ok((serde_json::from_str(&body).unwrap_or_default(), body)) // other servers than ours answer otherwise
     }
 }
 
-/// Sends requests one after the other; whether all were answered.
+/// Sends requests that wait for one another; whether all were answered.
 pub async fn get(arguments: Get) -> Result<bool> {
-    let Get { url, count, interval, timeout, no_keep_alive, summary: only_summary } = arguments;
-    let client = Client::new(&url, !no_keep_alive, timeout)?;
+    let Get { url, count, concurrency, interval, timeout, connect, json, summary: only_summary } = arguments;
+    let client = &Client::new(&url, connect, timeout)?;
     let mut summary = Summary::default();
-    for number in 0..count {
+    let send = |number| async move {
         if number > 0 {
             sleep(interval).await;
         }
-        let outcome = client.send(Instant::now()).await;
+        client.send(Instant::now()).await
+    };
+    let mut outcomes = stream::iter(0..count).map(send).buffer_unordered(concurrency.into());
+    while let Some(outcome) = outcomes.next().await {
         summary.add(&outcome);
+        let milliseconds = outcome.latency.as_secs_f64() * 1000.0;
         match &outcome.answer {
-            Ok(_) if only_summary => {}
+            _ if only_summary => {}
+            Ok(answer) if json => println!("{}", json!({"answer": answer, "ms": milliseconds})),
+            Err(error) if json => println!("{}", json!({"error": error, "ms": milliseconds})),
             Ok(_) => println!("{}", outcome.body.trim_end()),
             Err(error) => eprintln!("{url}: {error}"),
         }
     }
-    if only_summary { Ok(summary.print()?) } else { Ok(summary.all_ok()) }
+    if only_summary { summary.print() } else { Ok(summary.all_ok()) }
 }

@@ -5,36 +5,47 @@
 
 use crate::{arguments::Load, client::Client, summary::Summary};
 use anyhow::Result;
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
-    signal::unix::{SignalKind, signal},
     task::JoinSet,
     time::{Instant, sleep_until},
 };
 
-/// Sends the load; whether all requests were answered.
-pub async fn load(arguments: Load) -> Result<bool> {
-    let Load { url, rate, duration, timeout, no_keep_alive } = arguments;
-    let client = Arc::new(Client::new(&url, !no_keep_alive, timeout)?);
-    let mut terminate = signal(SignalKind::terminate())?;
+/// How often the sum so far is told on standard error, so that whoever started this can follow it.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// Sends the load until its time is over, or told to end earlier; what it came to.
+pub async fn load(arguments: Load, told: impl Future<Output = ()>) -> Result<Summary> {
+    let Load { url, rate, duration, timeout, connect } = arguments;
+    let client = Arc::new(Client::new(&url, connect, timeout)?);
+    let mut told = pin!(told);
     let mut summary = Summary::default();
     let mut running = JoinSet::new();
-    let (start, gap) = (Instant::now(), Duration::from_secs(1) / rate.max(1));
-    let mut next = start;
-    while next < start + duration {
-        tokio::select! {
-            () = sleep_until(next) => {}
-            _ = terminate.recv() => break,
+    let start = Instant::now();
+    let mut progress = start + PROGRESS;
+    for number in 0_u32.. {
+        // From the start each time: a rounded gap, added up, would be another rate.
+        let meant = start + Duration::from_secs(1) * number / rate.max(1);
+        if meant >= start + duration {
+            break;
         }
-        let (client, meant) = (Arc::clone(&client), next);
+        tokio::select! {
+            biased; // told to end, it does even where it cannot keep up
+            () = &mut told => break,
+            () = sleep_until(meant) => {}
+        }
+        let client = Arc::clone(&client);
         running.spawn(async move { client.send(meant).await });
-        next += gap;
-        while let Some(Ok(outcome)) = running.try_join_next() {
-            summary.add(&outcome);
+        while let Some(done) = running.try_join_next() {
+            summary.add(&done?);
+        }
+        if Instant::now() >= progress {
+            summary.tell();
+            progress += PROGRESS;
         }
     }
     while let Some(done) = running.join_next().await {
         summary.add(&done?);
     }
-    Ok(summary.print()?)
+    Ok(summary)
 }

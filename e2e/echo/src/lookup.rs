@@ -4,24 +4,36 @@
 
 use crate::arguments::{Record, Resolve};
 use anyhow::{Context, Result};
-use hickory_resolver::{TokioResolver, proto::rr::RecordType};
+use hickory_resolver::{
+    TokioResolver,
+    net::{DnsError, NetError, NoRecords},
+    proto::{op::ResponseCode, rr::RecordType},
+};
 use std::net::{IpAddr, SocketAddr};
 
-/// A resolver by /etc/resolv.conf.
+/// A resolver by /etc/resolv.conf, search domains and `ndots` included.
 pub fn resolver() -> Result<TokioResolver> {
     let builder = TokioResolver::builder_tokio().context("/etc/resolv.conf cannot be used")?;
     builder.build().context("no resolver")
 }
 
 /// Where HOST:PORT leads.
-pub async fn place(resolver: &TokioResolver, host: &str, port: u16) -> Result<SocketAddr> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    if let Ok(address) = bare.parse::<IpAddr>() {
+pub async fn place(host: &str, port: u16, resolver: Option<&TokioResolver>) -> Result<SocketAddr> {
+    if let Some(address) = literal(host) {
         return Ok(SocketAddr::new(address, port));
     }
-    let found = resolver.lookup_ip(host).await.with_context(|| format!("lookup of {host}"))?;
+    let found = match resolver {
+        Some(resolver) => resolver.lookup_ip(host).await,
+        None => self::resolver()?.lookup_ip(host).await,
+    };
+    let found = found.with_context(|| format!("lookup of {host}"))?;
     let address = found.iter().next().with_context(|| format!("{host} has no address"))?;
     Ok(SocketAddr::new(address, port))
+}
+
+/// An address that stands where a name could.
+pub fn literal(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// Prints the answer to a look-up; whether there was one.
@@ -40,15 +52,46 @@ pub async fn print(arguments: &Resolve) -> Result<bool> {
             Ok(true)
         }
         Err(error) => {
-            let code = if error.is_nx_domain() {
-                "NXDOMAIN"
-            } else if error.is_no_records_found() {
-                "NOERROR, no such record"
-            } else {
-                "no answer"
-            };
-            println!("{code}: {error}");
+            println!("{}: {error}", code(&error));
             Ok(false)
         }
+    }
+}
+
+/// The response code of an answer without records, as other tools for DNS write it.
+fn code(error: &NetError) -> String {
+    let code = match error {
+        NetError::Dns(DnsError::NoRecordsFound(NoRecords { response_code, .. })) => *response_code,
+        NetError::Dns(DnsError::ResponseCode(code)) => *code,
+        _ => return "no answer".to_owned(),
+    };
+    match code {
+        ResponseCode::NoError => "NOERROR, no such record".to_owned(),
+        ResponseCode::NXDomain => "NXDOMAIN".to_owned(),
+        ResponseCode::ServFail => "SERVFAIL".to_owned(),
+        ResponseCode::Refused => "REFUSED".to_owned(),
+        other => format!("{other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_needs_no_look_up() {
+        for (host, is) in
+            [("10.0.0.1", "10.0.0.1:80"), ("[fd00::1]", "[fd00::1]:80"), ("fd00::1", "[fd00::1]:80")]
+        {
+            assert_eq!(place(host, 80, None).await.unwrap().to_string(), is);
+        }
+        assert_eq!(literal("web.shop.mesh"), None);
+    }
+
+    #[test]
+    fn an_answer_without_records_says_its_code() {
+        let refused = NetError::from(DnsError::ResponseCode(ResponseCode::Refused));
+        assert_eq!(code(&refused), "REFUSED");
+        assert_eq!(code(&NetError::Timeout), "no answer");
     }
 }

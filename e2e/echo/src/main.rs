@@ -9,24 +9,21 @@ mod client;
 mod load;
 mod lookup;
 mod raw;
+mod respond;
 mod server;
 mod summary;
+#[cfg(test)]
+mod tests;
 
+use anyhow::Result;
 use arguments::{CommandLine, Run};
 use clap::Parser;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let done = match CommandLine::parse().run {
-        Run::Serve(arguments) => server::serve(arguments).await.map(|()| true),
-        Run::Get(arguments) => client::get(arguments).await,
-        Run::Load(arguments) => load::load(arguments).await,
-        Run::Tcp(arguments) => raw::call(arguments).await.map(|()| true),
-        Run::Resolve(arguments) => lookup::print(&arguments).await,
-        Run::Sleep => server::until_told().await.map(|()| true),
-    };
-    match done {
+    match run(CommandLine::parse().run).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -34,4 +31,39 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Does what was asked for; whether all of it went well.
+async fn run(what: Run) -> Result<bool> {
+    match what {
+        Run::Serve(arguments) => {
+            let told = told()?;
+            server::Server::bind(arguments)?.run(told).await;
+            Ok(true)
+        }
+        Run::Get(arguments) => client::get(arguments).await,
+        Run::Load(arguments) => load::load(arguments, told()?).await?.print(),
+        Run::Tcp(arguments) => {
+            let (line, count) = raw::call(&arguments).await?;
+            println!("{line}\n{count} bytes sent and received");
+            Ok(true)
+        }
+        Run::Resolve(arguments) => lookup::print(&arguments).await,
+        Run::Sleep => {
+            told()?.await;
+            Ok(true)
+        }
+    }
+}
+
+/// Resolves when the process is told to end. It listens from when this is called: in a container the program is
+/// process 1, which a signal that nobody listens for does not end.
+fn told() -> Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

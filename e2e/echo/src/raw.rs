@@ -1,13 +1,12 @@
 //! TCP and UDP, byte for byte.
 //!
-//! In: connections and datagrams, or a place to call. Out: the same bytes back, after a line (over TCP) that says who
-//! called whom; the client demands them.
+//! In: connections and datagrams, or a place to call. Out: a line that says who called whom, and then the same bytes; the
+//! client demands them.
 
-use crate::{answer::Answer, arguments::Tcp, lookup};
+use crate::{answer::Answer, arguments::Tcp, lookup, server::next};
 use anyhow::{Context, Result, ensure};
-use std::net::SocketAddr;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy},
     net::{TcpListener, TcpStream, UdpSocket},
     time::timeout,
 };
@@ -16,48 +15,49 @@ use tokio::{
 const DATAGRAM: usize = 65_535;
 
 /// Echoes TCP for ever.
-pub async fn tcp(listener: TcpListener, me: Answer) -> Result<()> {
+pub async fn tcp(listener: TcpListener, me: Answer) {
     loop {
-        let (mut stream, peer) = listener.accept().await?;
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port()); // IPv4 is shown as IPv4
-        let me = Answer { peer: peer.to_string(), ..me.clone() };
+        let (mut stream, peer) = next(&listener).await;
+        let line = me.to(peer).line();
         tokio::spawn(async move {
-            stream.set_nodelay(true)?;
-            stream.write_all(format!("{}\n", serde_json::to_string(&me)?).as_bytes()).await?;
+            stream.write_all(line.as_bytes()).await?;
             let (mut reader, mut writer) = stream.split();
-            tokio::io::copy(&mut reader, &mut writer).await?;
-            anyhow::Ok(writer.shutdown().await?)
+            copy(&mut reader, &mut writer).await?;
+            writer.shutdown().await
         });
     }
 }
 
-/// Echoes UDP for ever.
-pub async fn udp(socket: UdpSocket) -> Result<()> {
+/// Echoes UDP for ever: each datagram comes back with the line before it.
+pub async fn udp(socket: UdpSocket, me: Answer) {
     let mut datagram = vec![0; DATAGRAM];
     loop {
-        let (length, peer) = socket.recv_from(&mut datagram).await?;
-        socket.send_to(&datagram[..length], peer).await?;
+        // Errors are those of earlier datagrams, such as a client that is gone.
+        let Ok((length, peer)) = socket.recv_from(&mut datagram).await else { continue };
+        let mut answer = me.to(peer).line().into_bytes();
+        answer.extend_from_slice(&datagram[..length]);
+        let _ = socket.send_to(&answer, peer).await; // one that grew too long is lost, as datagrams are
     }
 }
 
-/// Sends bytes and demands the same back; prints the server's line.
-pub async fn call(arguments: Tcp) -> Result<()> {
+/// Sends bytes and demands the same back; the server's line, and how many they were.
+pub async fn call(arguments: &Tcp) -> Result<(String, usize)> {
     let (host, port) = arguments.place.rsplit_once(':').context("HOST:PORT is needed")?;
     let port = port.parse().context("the port is not a number")?;
     timeout(arguments.timeout, exchange(host, port, arguments.bytes)).await.context("timeout")?
 }
 
-async fn exchange(host: &str, port: u16, count: usize) -> Result<()> {
-    let place = lookup::place(&lookup::resolver()?, host, port).await?;
+async fn exchange(host: &str, port: u16, count: usize) -> Result<(String, usize)> {
+    let place = lookup::place(host, port, None).await?;
     let stream = TcpStream::connect(place).await.context("connect")?;
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = String::new();
     reader.read_line(&mut line).await.context("the server's line")?;
-    print!("{line}");
     let sent = noise(count);
     let expected = sent.clone();
+    // At the same time as the bytes back are read: neither side has room for all of them.
     let sending = tokio::spawn(async move {
         writer.write_all(&sent).await?;
         writer.shutdown().await
@@ -67,8 +67,7 @@ async fn exchange(host: &str, port: u16, count: usize) -> Result<()> {
     sending.await?.context("bytes out")?;
     ensure!(received.len() == count, "{} of {count} bytes came back", received.len());
     ensure!(received == expected, "other bytes came back");
-    println!("{count} bytes sent and received");
-    Ok(())
+    Ok((line.trim_end().to_owned(), count))
 }
 
 /// Bytes that repeat late (xorshift, Marsaglia 2003), so that a piece missing or twice shows.

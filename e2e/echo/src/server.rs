@@ -1,165 +1,129 @@
-//! The echo server.
+//! The echo server's sockets, and how it ends.
 //!
-//! In: requests. Out: answers that say who called and where this runs. When told to end it says that it is not ready, takes
-//! connections for a while still, finishes what is under way, and ends.
+//! In: connections. Out: each is served. When told to end it says that it is not ready, takes connections for a while
+//! still, finishes what is under way, and ends.
 
-use crate::{answer::Answer, arguments::Serve, arguments::duration, client::Client, raw};
+use crate::{arguments::Serve, raw, respond::Site};
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::{rt::TokioIo, server::graceful::GracefulShutdown};
-use serde_json::{Value, json};
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::{conn::auto::Builder, graceful::GracefulShutdown},
+};
 use std::{
     convert::Infallible,
-    net::{Ipv6Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
-    net::{TcpListener, UdpSocket},
-    signal::unix::{SignalKind, signal},
-    time::{Instant, sleep, timeout},
+    net::{TcpListener, TcpStream, UdpSocket},
+    time::{sleep, timeout},
 };
 
-/// How long requests under way may still take.
+/// How long what is under way may still take after the last connection was taken.
 const FINISH: Duration = Duration::from_secs(10);
-/// How long a server that this one calls may take.
-const CALL: Duration = Duration::from_secs(5);
-/// The most bytes that `/bytes/N` answers.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// How long to wait where a connection cannot be taken: without it, a lack of file descriptors would be a busy loop.
+const PAUSE: Duration = Duration::from_millis(50);
 
-struct Server {
-    arguments: Serve,
-    draining: AtomicBool,
+/// A server with its ports open.
+pub struct Server {
+    http: TcpListener,
+    tcp: TcpListener,
+    udp: UdpSocket,
+    site: Arc<Site>,
+    drain: Duration,
 }
 
-/// Serves until told to end.
-pub async fn serve(arguments: Serve) -> Result<()> {
-    let any = |port| SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
-    let http = TcpListener::bind(any(arguments.http_port)).await.context("HTTP port")?;
-    let tcp = TcpListener::bind(any(arguments.tcp_port)).await.context("TCP port")?;
-    let udp = UdpSocket::bind(any(arguments.udp_port)).await.context("UDP port")?;
-    let server = Arc::new(Server { arguments, draining: AtomicBool::new(false) });
-    let raw_tcp = tokio::spawn(raw::tcp(tcp, server.me()));
-    let raw_udp = tokio::spawn(raw::udp(udp));
-    let connections = GracefulShutdown::new();
-    tokio::select! {
-        ended = accept(&server, &http, &connections) => ended?,
-        told = drain(&server) => told?,
+impl Server {
+    /// Opens the ports.
+    pub fn bind(arguments: Serve) -> Result<Self> {
+        let site = Arc::new(Site::new(&arguments)?);
+        let Serve { http_port, tcp_port, udp_port, drain, .. } = arguments;
+        let listen = |port| -> Result<TcpListener> { Ok(TcpListener::from_std(any(port, listen)?)?) };
+        Ok(Self {
+            http: listen(http_port).context("the port for HTTP")?,
+            tcp: listen(tcp_port).context("the port for TCP")?,
+            udp: UdpSocket::from_std(any(udp_port, datagrams)?).context("the port for UDP")?,
+            site,
+            drain,
+        })
     }
-    drop(http);
-    raw_tcp.abort();
-    raw_udp.abort();
-    let _ = timeout(FINISH, connections.shutdown()).await; // what takes longer is cut off
-    Ok(())
-}
 
-/// Returns when told to end.
-pub async fn until_told() -> Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    /// Where HTTP, TCP and UDP are served, for a server of port 0.
+    #[cfg(test)]
+    pub fn ports(&self) -> [u16; 3] {
+        let ports = [self.http.local_addr(), self.tcp.local_addr(), self.udp.local_addr()];
+        ports.map(|address| address.unwrap().port())
     }
-    Ok(())
+
+    /// Serves until told to end, and then as long as it takes to end well.
+    pub async fn run(self, told: impl Future<Output = ()>) {
+        let Self { http, tcp, udp, site, drain } = self;
+        let tcp = tokio::spawn(raw::tcp(tcp, site.me.clone()));
+        let udp = tokio::spawn(raw::udp(udp, site.me.clone()));
+        let connections = GracefulShutdown::new();
+        let end = async {
+            told.await;
+            site.drain();
+            sleep(drain).await;
+        };
+        tokio::select! {
+            () = accept(&site, &http, &connections) => {}
+            () = end => {}
+        }
+        drop(http);
+        tcp.abort();
+        udp.abort();
+        let _ = timeout(FINISH, connections.shutdown()).await; // what takes longer is cut off
+    }
 }
 
-async fn drain(server: &Server) -> Result<()> {
-    until_told().await?;
-    server.draining.store(true, Ordering::Relaxed);
-    sleep(server.arguments.drain).await;
-    Ok(())
-}
-
-async fn accept(server: &Arc<Server>, http: &TcpListener, connections: &GracefulShutdown) -> Result<()> {
+/// The next connection; what cannot be taken is told and left.
+pub async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
-        let (stream, peer) = http.accept().await?;
-        stream.set_nodelay(true)?;
-        let server = Arc::clone(server);
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let _ = stream.set_nodelay(true); // fails where the client is gone already
+                return (stream, peer);
+            }
+            Err(error) => {
+                eprintln!("weft-echo: a connection could not be taken: {error}");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn accept(site: &Arc<Site>, http: &TcpListener, connections: &GracefulShutdown) {
+    loop {
+        let (stream, peer) = next(http).await;
+        let site = Arc::clone(site);
         let service = service_fn(move |request| {
-            let server = Arc::clone(&server);
-            async move { Ok::<_, Infallible>(server.answer(peer, request).await) }
+            let site = Arc::clone(&site);
+            async move { Ok::<_, Infallible>(site.respond(peer, request).await) }
         });
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let builder = Builder::new(TokioExecutor::new()); // HTTP/1.1 or HTTP/2, by the first bytes
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         tokio::spawn(connections.watch(connection));
     }
 }
 
-impl Server {
-    fn me(&self) -> Answer {
-        let Serve { name, pod, node, .. } = self.arguments.clone();
-        Answer { service: name, pod, node, ..Answer::default() }
-    }
-
-    async fn answer(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (head, body) = request.into_parts();
-        let body = match body.collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) => return plain(StatusCode::BAD_REQUEST, error.to_string()),
-        };
-        let path = head.uri.path().to_owned();
-        let mut segments = path.trim_start_matches('/').splitn(2, '/');
-        match (segments.next().unwrap_or_default(), segments.next().unwrap_or_default()) {
-            ("healthz", _) if self.draining.load(Ordering::Relaxed) => {
-                return plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-            }
-            ("healthz", _) => return plain(StatusCode::OK, "ok\n"),
-            ("echo", _) => return Response::new(Full::new(body)),
-            ("status", code) => {
-                let code = code.parse().ok().and_then(|code| StatusCode::from_u16(code).ok());
-                return plain(code.unwrap_or(StatusCode::BAD_REQUEST), "as asked\n");
-            }
-            ("delay", time) => sleep(duration(time).unwrap_or_default()).await,
-            ("bytes", count) => {
-                let count = count.parse().unwrap_or(0).min(MOST_BYTES);
-                return Response::new(Full::new(Bytes::from(vec![b'w'; count])));
-            }
-            _ => {}
-        }
-        let calls = if path == "/" { self.calls().await } else { Vec::new() };
-        let headers = head
-            .headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-        // An IPv4 peer of a dual-stack socket is shown as IPv4.
-        let answer = Answer {
-            peer: SocketAddr::new(peer.ip().to_canonical(), peer.port()).to_string(),
-            method: head.method.to_string(),
-            path: head.uri.to_string(),
-            headers: headers.collect(),
-            body_bytes: body.len(),
-            calls,
-            ..self.me()
-        };
-        let text = serde_json::to_string(&answer).unwrap_or_default(); // plain data always serializes
-        Response::new(Full::new(Bytes::from(text + "\n")))
-    }
-
-    /// Calls the servers that this one depends on.
-    async fn calls(&self) -> Vec<Value> {
-        let call = |url: &String| {
-            let client = Client::new(url, true, CALL);
-            let url = url.clone();
-            async move {
-                match client {
-                    Ok(client) => match client.send(Instant::now()).await.answer {
-                        Ok(answer) => json!(answer),
-                        Err(error) => json!({"url": url, "error": error}),
-                    },
-                    Err(error) => json!({"url": url, "error": error.to_string()}),
-                }
-            }
-        };
-        futures::future::join_all(self.arguments.calls.iter().map(call)).await
-    }
+/// Opens a port of every address: of IPv6, which takes IPv4 too, or of IPv4 where the node has no IPv6.
+fn any<Socket>(port: u16, open: impl Fn(SocketAddr) -> io::Result<Socket>) -> io::Result<Socket> {
+    let at = |address: IpAddr| open(SocketAddr::new(address, port));
+    at(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| at(Ipv4Addr::UNSPECIFIED.into()))
 }
 
-fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text.into()));
-    *response.status_mut() = status;
-    response
+fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn datagrams(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let socket = std::net::UdpSocket::bind(address)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }

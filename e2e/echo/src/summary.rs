@@ -3,18 +3,25 @@
 //! In: the outcome of each. Out: one line of JSON.
 
 use crate::client::Outcome;
+use anyhow::Result;
 use serde::Serialize;
 use std::{collections::BTreeMap, time::Duration};
 
 /// The sum.
-#[derive(Default, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Summary {
-    sent: u64,
-    ok: u64,
-    failed: u64,
-    errors: BTreeMap<String, u64>,
-    nodes: BTreeMap<String, u64>,
-    peers: BTreeMap<String, u64>,
+    /// How many were sent.
+    pub sent: u64,
+    /// How many were answered as they should be.
+    pub ok: u64,
+    /// How many were not.
+    pub failed: u64,
+    /// Why not, and how often.
+    pub errors: BTreeMap<String, u64>,
+    /// The nodes of the servers that answered, and how often.
+    pub nodes: BTreeMap<String, u64>,
+    /// The addresses that those were called from, and how often.
+    pub peers: BTreeMap<String, u64>,
     p50_ms: f64,
     p99_ms: f64,
     max_ms: f64,
@@ -46,15 +53,68 @@ impl Summary {
         self.failed == 0
     }
 
+    /// Tells how far it is, on standard error.
+    pub fn tell(&self) {
+        eprintln!("{} sent and done, {} of them failed", self.sent, self.failed);
+    }
+
     /// Prints it; whether every request was answered.
-    pub fn print(mut self) -> serde_json::Result<bool> {
-        self.latencies.sort_unstable();
-        let quantile = |part: usize| {
-            let index = (self.latencies.len() * part / 100).min(self.latencies.len().saturating_sub(1));
-            self.latencies.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
-        };
-        (self.p50_ms, self.p99_ms, self.max_ms) = (quantile(50), quantile(99), quantile(100));
+    pub fn print(mut self) -> Result<bool> {
+        self.rank();
         println!("{}", serde_json::to_string(&self)?);
         Ok(self.all_ok())
+    }
+
+    fn rank(&mut self) {
+        self.latencies.sort_unstable();
+        let last = self.latencies.len().saturating_sub(1);
+        let quantile = |percent: usize| {
+            let latency = self.latencies.get((self.latencies.len() * percent / 100).min(last));
+            latency.map_or(0.0, |latency| latency.as_secs_f64() * 1000.0)
+        };
+        (self.p50_ms, self.p99_ms, self.max_ms) = (quantile(50), quantile(99), quantile(100));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::Answer;
+
+    fn outcome(answer: Result<&str, &str>, milliseconds: u64) -> Outcome {
+        let answered = |peer: &str| Answer { node: "node-1".into(), peer: peer.into(), ..Answer::default() };
+        Outcome {
+            answer: answer.map(answered).map_err(str::to_owned),
+            body: String::new(),
+            latency: Duration::from_millis(milliseconds),
+        }
+    }
+
+    #[test]
+    fn outcomes_add_up() {
+        let mut summary = Summary::default();
+        summary.add(&outcome(Ok("10.0.0.1:1"), 1));
+        summary.add(&outcome(Ok("10.0.0.1:2"), 2));
+        summary.add(&outcome(Ok("[fd00::1]:3"), 3));
+        assert!(summary.all_ok());
+        summary.add(&outcome(Err("timeout"), 4));
+        assert!(!summary.all_ok());
+        assert_eq!((summary.sent, summary.ok, summary.failed), (4, 3, 1));
+        assert_eq!(summary.peers, BTreeMap::from([("10.0.0.1".into(), 2), ("fd00::1".into(), 1)]));
+        assert_eq!(summary.nodes, BTreeMap::from([("node-1".into(), 3)]));
+        assert_eq!(summary.errors, BTreeMap::from([("timeout".into(), 1)]));
+    }
+
+    #[test]
+    fn latencies_are_ranked_in_whatever_order_they_came() {
+        let mut summary = Summary::default();
+        summary.rank();
+        assert_eq!(summary.max_ms.to_bits(), 0.0_f64.to_bits());
+        for milliseconds in (1..=200).rev() {
+            summary.add(&outcome(Ok(""), milliseconds));
+        }
+        summary.rank();
+        let rounded = [summary.p50_ms, summary.p99_ms, summary.max_ms].map(f64::round);
+        assert_eq!(format!("{rounded:?}"), "[101.0, 199.0, 200.0]");
     }
 }
