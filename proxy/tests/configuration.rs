@@ -1,5 +1,7 @@
 //! What becomes of a configuration, good or bad, and what the admin port says about it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
 mod common;
 
 use common::{GET, Mesh, ask, backend::Backend, content, free_port, http, message::exchange, within};

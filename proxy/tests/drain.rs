@@ -1,5 +1,7 @@
 //! How the proxy goes without losing a request.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
 mod common;
 
 use common::{

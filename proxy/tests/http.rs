@@ -1,5 +1,7 @@
 //! HTTP/1 through the proxy is what it would be without it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
 mod common;
 
 use common::{

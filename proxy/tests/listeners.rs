@@ -1,5 +1,7 @@
 //! Listeners come and go with the configuration; what did not change is not touched.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
 mod common;
 
 use common::{
@@ -157,7 +159,7 @@ async fn no_request_fails_while_endpoints_and_other_services_change() {
         .map(|_| {
             tokio::spawn(async move {
                 let mut client = connect(port).await;
-                for _ in 0..300 {
+                for _ in 0..100 {
                     assert_eq!(exchange(&mut client, GET.as_bytes()).await.status(), 200);
                 }
             })

@@ -1,5 +1,7 @@
 //! TCP through the proxy is what it would be without it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test fails by panicking
+
 mod common;
 
 use common::{Mesh, backend::Backend, connect, dead, free_port, tcp, within};
