@@ -3,7 +3,11 @@
 use anyhow::Context;
 use clap::Parser;
 use mimalloc::MiMalloc;
-use std::{net::Ipv6Addr, thread};
+use std::{
+    io::{self, IsTerminal},
+    net::Ipv6Addr,
+    thread,
+};
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},

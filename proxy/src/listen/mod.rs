@@ -140,20 +140,22 @@ impl Listeners {
             }
             None => {}
         }
-        let delay = self.failed.get(&port).map_or(RETRY.0, |failed| failed.delay);
+        if let Some(failed) = self.failed.get_mut(&port) {
+            // It has its time to be tried again, however often the plan changes meanwhile.
+            failed.target = Arc::clone(&route.target);
+            return;
+        }
         match self.listen(port) {
             Ok(socket) => {
                 let open =
                     Self::start(Arc::new(socket), Arc::clone(&route.target), &self.workers, &self.status);
                 self.open.insert(port, open);
-                self.failed.remove(&port);
             }
             Err(error) => {
                 let reason = error.to_string();
                 tracing::warn!(port, reason, "cannot open a listener");
-                let again = Instant::now() + delay;
-                let target = Arc::clone(&route.target);
-                self.failed.insert(port, Failed { target, reason, delay, again });
+                let (target, delay) = (Arc::clone(&route.target), RETRY.0);
+                self.failed.insert(port, Failed { target, reason, delay, again: Instant::now() + delay });
             }
         }
     }
