@@ -9,27 +9,32 @@ use pingora_core::{apps::HttpServerApp, protocols::http::ServerSession, server::
 use pingora_proxy::HttpProxy;
 use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpStream, sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
 
 /// How long a client may take between two parts of a request's head, in seconds.
 const HEAD_SECONDS: u64 = 10;
 /// How long a client may pause within a body, or not read an answer. Long, for uploads may wait for a person; bounded,
 /// for a client that stands still must not hold an endpoint for ever.
 const STALLED: Duration = Duration::from_secs(300);
+/// How long a client that connected just before its listener went may still send its first request.
+const FIRST: Duration = Duration::from_millis(500);
 
 pub(super) async fn serve(proxy: &Arc<HttpProxy<Service>>, idle: Duration, tcp: TcpStream, arrival: Arrival) {
     let stop = arrival.stop.clone();
     let mut stream = Box::new(ClientStream::new(tcp, arrival));
     // Pingora would learn by this that it has to end; here, this loop and the response filter see to it.
     let (_never, shutdown): (_, ShutdownWatch) = watch::channel(false);
+    let mut grace = FIRST;
     loop {
         stream.rest();
         tokio::select! {
             // A request that is already there is served, also when the listener goes at the same moment.
             biased;
             readable = stream.readable() => if readable.is_err() { return },
-            () = stop.cancelled() => return,
+            () = stopped(&stop, grace) => return,
             () = sleep(idle) => return,
         }
+        grace = Duration::ZERO;
         stream.wake();
         let mut session = ServerSession::new_http1(stream);
         session.set_keepalive(Some(HEAD_SECONDS));
@@ -41,5 +46,12 @@ pub(super) async fn serve(proxy: &Arc<HttpProxy<Service>>, idle: Duration, tcp: 
         let (next, _settings) = reusable.consume();
         let Ok(next) = next.into_any().downcast::<ClientStream>() else { return };
         stream = next;
+    }
+}
+
+async fn stopped(stop: &CancellationToken, grace: Duration) {
+    stop.cancelled().await;
+    if !grace.is_zero() {
+        sleep(grace).await;
     }
 }

@@ -36,14 +36,19 @@ pub(super) async fn run(
     let mut exhausted = false;
     loop {
         let accepted = tokio::select! {
-            () = arrivals.stop.cancelled() => return,
+            () = arrivals.stop.cancelled() => {
+                // Who was let in by the kernel before would be reset now.
+                while let Ok((stream, client)) = socket.accept_waiting() {
+                    workers.take(stream, arrivals.of(client));
+                }
+                return;
+            }
             accepted = socket.accept() => accepted,
         };
         match accepted {
             Ok((stream, client)) => {
                 exhausted = false;
-                let Arrivals { target, stop } = &arrivals;
-                workers.take(stream, Arrival { target: Arc::clone(target), client, stop: stop.clone() });
+                workers.take(stream, arrivals.of(client));
             }
             // The client went away while it waited: nothing that concerns the next.
             Err(error) if is_of_the_connection(&error) => {}
@@ -69,6 +74,15 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     )
 }
 
+// === impl Arrivals ===
+
+impl Arrivals {
+    fn of(&self, client: SocketAddr) -> Arrival {
+        let Self { target, stop } = self;
+        Arrival { target: Arc::clone(target), client, stop: stop.clone() }
+    }
+}
+
 // === impl Socket ===
 
 impl Socket {
@@ -81,11 +95,16 @@ impl Socket {
     async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
             let mut ready = self.0.readable().await?;
-            if let Ok(accepted) = ready.try_io(|socket| socket.get_ref().accept()) {
-                let (stream, client) = accepted?;
-                stream.set_nonblocking(true)?;
-                return Ok((stream, client));
+            if let Ok(accepted) = ready.try_io(|_| self.accept_waiting()) {
+                return accepted;
             }
         }
+    }
+
+    /// A connection that is there already.
+    fn accept_waiting(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, client) = self.0.get_ref().accept()?;
+        stream.set_nonblocking(true)?;
+        Ok((stream, client))
     }
 }

@@ -132,8 +132,8 @@ impl Listeners {
             Some(open) if open.target == route.target => return,
             // The port now belongs to another Service. Its socket stays; connections to the Service before end.
             Some(open) => {
-                open.stop.cancel();
                 open.task.abort();
+                open.stop.cancel();
                 let socket = Arc::clone(&open.socket);
                 *open = Self::start(socket, Arc::clone(&route.target), &self.workers, &self.status);
                 return;
