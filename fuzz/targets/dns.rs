@@ -26,7 +26,11 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
         schema: SCHEMA,
         node: "node-1".to_owned(),
         zones: ["mesh", "maesh", "traefik.mesh"].map(str::to_owned).to_vec(),
-        services: vec![service("shop", "crowd", 200), service("shop", "web", 2), service("traefik", "api", 0)],
+        services: vec![
+            service("shop", "crowd", 200),
+            service("shop", "web", 2),
+            service("traefik", "api", 0),
+        ],
     })
 });
 
@@ -40,7 +44,10 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(message.metadata.message_type, MessageType::Response);
     assert_eq!(Some(&message.metadata.id.to_be_bytes()[..]), packet.get(..2));
     assert!(carrier == Carrier::Udp || !message.metadata.truncation, "everything fits a connection");
-    assert!(names.is_some() || message.metadata.response_code != ResponseCode::NXDomain, "nothing is known yet");
+    assert!(
+        names.is_some() || message.metadata.response_code != ResponseCode::NXDomain,
+        "nothing is known yet"
+    );
     if message.metadata.response_code == ResponseCode::NoError {
         let asked = Message::from_vec(packet).expect("who asked nothing readable gets no answer");
         assert!(message.queries[0].name().eq_case(asked.queries[0].name()), "the asker's case is kept");
