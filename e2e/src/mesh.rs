@@ -15,7 +15,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, ResourceExt,
-    api::{ListParams, ObjectMeta},
+    api::{DeleteParams, ListParams, ObjectMeta},
 };
 use std::{collections::BTreeMap, env, path::PathBuf};
 use tokio::process::Command;
@@ -47,18 +47,26 @@ impl Cluster {
         Ok(printed)
     }
 
-    /// Installs the mesh, or upgrades it, and waits until it is ready.
+    /// Installs the mesh, or upgrades it, and waits until it is ready, its names included.
     ///
     /// # Errors
     /// When that fails.
     pub async fn install(&self, more: &[&str]) -> Result<()> {
+        self.install_chart(more).await?;
+        self.dns_is_patched().await
+    }
+
+    /// Installs the chart, or upgrades it, and waits until its pods are ready.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub async fn install_chart(&self, more: &[&str]) -> Result<()> {
         let chart = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../helm/weft");
         let chart = chart.to_str().context("the chart's path")?.to_owned();
         let mut arguments =
             vec!["upgrade", "--install", "weft", &chart, "--create-namespace", "--wait", "--timeout", "3m"];
         arguments.extend(more);
-        self.helm(&arguments).await?;
-        self.dns_is_patched().await
+        self.helm(&arguments).await.map(drop)
     }
 
     /// Makes sure that the mesh is installed with the chart's defaults.
@@ -133,7 +141,7 @@ impl Cluster {
     /// When none comes.
     pub async fn event(&self, namespace: &str, name: &str, reason: &str, text: &str) -> Result<Event> {
         let events: Api<Event> = self.api(namespace);
-        eventually(&format!("an Event {reason} about {name}"), seconds(45), || async {
+        eventually(&format!("an Event {reason} about {name}"), seconds(90), || async {
             let about = format!("regarding.name={name},reason={reason}");
             let list = events.list(&ListParams::default().fields(&about)).await?;
             let with_text =
@@ -144,6 +152,17 @@ impl Cluster {
             })
         })
         .await
+    }
+
+    /// Removes the Events about an object, so that only new ones are found.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn forget_events(&self, namespace: &str, name: &str) -> Result<()> {
+        let about = ListParams::default().fields(&format!("regarding.name={name}"));
+        let events: Api<Event> = self.api(namespace);
+        events.delete_collection(&DeleteParams::default(), &about).await?;
+        Ok(())
     }
 
     /// Waits until a Service is said to be ready.

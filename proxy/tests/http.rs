@@ -41,17 +41,17 @@ async fn connections_are_kept_alive_on_both_sides() {
 }
 
 #[tokio::test]
-async fn what_a_client_claims_about_itself_is_overwritten() {
+async fn the_proxy_adds_who_called_it_to_what_came_before() {
     let backend = Backend::named("hello").await;
     let (_mesh, port) = mesh(&backend).await;
-    let forged = "GET / HTTP/1.1\r\nhost: a\r\nX-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 7.7.7.7\r\n\
+    let chained = "GET / HTTP/1.1\r\nhost: a\r\nX-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 7.7.7.7\r\n\
         X-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nx-forwarded-proto: https\r\n\r\n";
-    assert_eq!(ask(port, forged).await.status(), 200);
+    assert_eq!(ask(port, chained).await.status(), 200);
     let seen = &backend.requests()[0];
-    assert_eq!(seen.headers("x-forwarded-for").collect::<Vec<_>>(), ["127.0.0.1"]);
-    assert_eq!(seen.headers("x-forwarded-proto").collect::<Vec<_>>(), ["http"]);
+    assert_eq!(seen.headers("x-forwarded-for").collect::<Vec<_>>(), ["6.6.6.6, 7.7.7.7, 127.0.0.1"]);
+    assert_eq!(seen.headers("x-forwarded-proto").collect::<Vec<_>>(), ["https"]);
     assert_eq!(seen.header("x-forwarded-host"), Some("a"));
-    assert_eq!((seen.header("x-real-ip"), seen.header("forwarded")), (None, None));
+    assert_eq!((seen.header("x-real-ip"), seen.header("forwarded")), (Some("6.6.6.6"), Some("for=6.6.6.6")));
 }
 
 #[tokio::test]

@@ -24,14 +24,16 @@ fn edit<'a>(edits: &'a Edits, name: &str) -> Option<&'a str> {
 }
 
 #[test]
-fn what_the_client_claims_is_overwritten() {
-    let headers = [("host", "web.shop.mesh"), ("x-forwarded-for", "6.6.6.6"), ("x-real-ip", "6.6.6.6")];
-    let edits = passed(Version::HTTP_11, &headers, 100).unwrap();
+fn the_last_address_is_the_proxys_word_and_what_came_before_is_kept() {
+    let edits = passed(Version::HTTP_11, &[("host", "web.shop.mesh")], 100).unwrap();
     assert_eq!(edit(&edits, "x-forwarded-for"), Some("10.1.2.3"));
     assert_eq!(edit(&edits, "x-forwarded-host"), Some("web.shop.mesh"));
     assert_eq!(edit(&edits, "x-forwarded-proto"), Some("http"));
-    assert_eq!(edit(&edits, "x-real-ip"), Some(""));
     assert_eq!(edit(&edits, "host"), None);
+    let ingress = [("host", "a"), ("x-forwarded-for", "6.6.6.6"), ("x-forwarded-proto", "https")];
+    let edits = passed(Version::HTTP_11, &ingress, 100).unwrap();
+    assert_eq!(edit(&edits, "x-forwarded-for"), Some("6.6.6.6, 10.1.2.3"));
+    assert_eq!(edit(&edits, "x-forwarded-proto"), None, "an ingress that ends TLS has said https");
 }
 
 #[test]
