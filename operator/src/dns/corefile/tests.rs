@@ -110,6 +110,12 @@ fn reload_is_seen_where_it_counts() {
 }
 
 #[test]
+fn a_bind_that_looks_like_the_end_of_the_block_is_refused() {
+    let bound = Endpoint { port: None, bind: vec!["bind \"a\n# End Weft\nb\"".into()] };
+    assert_eq!(insert(". {\n}\n", &block(bound)), Err(CorefileError::Swallowed));
+}
+
+#[test]
 fn blocks_that_share_a_zone_are_told_unless_they_part_clients() {
     let check = |text: &str| check_unique(&[parse(text).unwrap()]);
     assert_eq!(check("a {\n}\nA.:53 {\n}\n"), Err(CorefileError::Twice("A.:53".into())));
