@@ -244,8 +244,9 @@ fn sections(text: &str) -> Result<Vec<Section>, CorefileError> {
 /// Checks that the new text says what the old one said, and the block.
 fn check(base: &str, text: &str, block: &ServerBlock) -> Result<(), CorefileError> {
     // A copied directive over several lines may hold what looks like the end of the block.
-    if remove(text)? != base {
-        return Err(CorefileError::Swallowed);
+    match sections(text)?.as_slice() {
+        [section] if text[section.start..section.end] == block.render(section.newline_added) => {}
+        _ => return Err(CorefileError::Swallowed),
     }
     let (base, mut new) = (parse(base)?, parse(text)?);
     let ours = parse(&block.render(false))?;
