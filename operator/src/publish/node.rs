@@ -192,35 +192,82 @@ impl Context {
     /// Tells people before a configuration hits the limit of a ConfigMap.
     fn tell_size(&self, node: &Node, encoded: &Encoded) {
         let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = large.clone();
-        let bytes = encoded.bytes();
-        if bytes > LIMIT_BYTES / 4 * 3 {
-            let percent = bytes * 100 / LIMIT_BYTES;
-            let meanwhile = if bytes > LIMIT_BYTES {
-                "The last one that fitted stays in force."
-            } else {
-                "It is still published."
-            };
-            let finding = Finding {
-                about: About {
-                    kind: Kind::Node,
-                    namespace: String::new(),
-                    name: node.name_any(),
-                    uid: node.uid().unwrap_or_default(),
-                },
-                reason: Reason::ConfigurationTooLarge,
-                detail: String::new(),
-                note: format!(
-                    "The configuration of this node's proxy takes about {percent} % of what a ConfigMap can hold. \
-                     {meanwhile} Limit the mesh with select, watchNamespaces or ignoreNamespaces in the chart."
-                ),
-            };
-            large.insert(node.name_any(), finding);
-        } else {
-            large.remove(&node.name_any());
+        let known = large.get(&node.name_any()).cloned();
+        let found = too_large(node, encoded.bytes());
+        if found == known {
+            return;
         }
-        if *large != before {
-            self.reporter.state(Source::Nodes, large.values().cloned().collect());
+        match found {
+            Some(finding) => large.insert(node.name_any(), finding),
+            None => large.remove(&node.name_any()),
+        };
+        self.reporter.state(Source::Nodes, large.values().cloned().collect());
+    }
+}
+
+/// The finding about a configuration that fills more than three quarters of a ConfigMap.
+fn too_large(node: &Node, bytes: usize) -> Option<Finding> {
+    if bytes <= LIMIT_BYTES / 4 * 3 {
+        return None;
+    }
+    let meanwhile = if bytes > LIMIT_BYTES {
+        "It does not fit: the last one that did stays in force."
+    } else {
+        "It still fits."
+    };
+    // In steps of five, so that each endpoint that comes or goes is not worth an Event.
+    let percent = bytes * 20 / LIMIT_BYTES * 5;
+    Some(Finding {
+        about: About {
+            kind: Kind::Node,
+            namespace: String::new(),
+            name: node.name_any(),
+            uid: node.uid().unwrap_or_default(),
+        },
+        reason: Reason::ConfigurationTooLarge,
+        detail: String::new(),
+        note: format!(
+            "The configuration of this node's proxy takes {percent} % or more of what a ConfigMap can hold. {meanwhile} \
+             Limit the mesh with select, watchNamespaces or ignoreNamespaces in the chart."
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> Node {
+        Node {
+            metadata: ObjectMeta {
+                name: Some("node-1".into()),
+                uid: Some("u".into()),
+                ..ObjectMeta::default()
+            },
+            ..Node::default()
         }
+    }
+
+    #[test]
+    fn the_limit_is_told_before_it_is_hit() {
+        assert_eq!(too_large(&node(), LIMIT_BYTES / 4 * 3), None);
+        let near = too_large(&node(), LIMIT_BYTES / 4 * 3 + 1).unwrap();
+        assert!(near.note.contains("75 %") && near.note.contains("It still fits"), "{}", near.note);
+        assert_eq!(too_large(&node(), LIMIT_BYTES / 4 * 3 + 1000), Some(near), "no word about each endpoint");
+        let beyond = too_large(&node(), LIMIT_BYTES + 1).unwrap();
+        assert!(beyond.note.contains("stays in force"), "{}", beyond.note);
+    }
+
+    #[test]
+    fn an_edited_configmap_is_not_the_same_though_its_revision_is() {
+        let encoded = Encoded { revision: "r".into(), body: Body::Plain("{}".into()) };
+        let wanted = configmap(&node(), &encoded);
+        assert!(is_same(&wanted, &wanted));
+        let mut edited = wanted.clone();
+        edited.data = Some([(object::PLAIN_KEY.to_owned(), "{ }".to_owned())].into());
+        assert!(!is_same(&edited, &wanted));
+        let mut orphan = wanted.clone();
+        orphan.metadata.owner_references = None;
+        assert!(!is_same(&orphan, &wanted), "it would not go with its Node");
     }
 }

@@ -1,21 +1,26 @@
 //! Exactly the wanted shadow Services exist, and nothing is written that is right already.
 
 use super::*;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
 use weft_contract::ServiceKey;
 
 fn wanted(name: &str, listener: u16) -> Service {
+    service(&shadow_of(name, listener), true)
+}
+
+fn shadow_of(name: &str, listener: u16) -> shadow::Shadow {
     let key = ServiceKey::new("shop", name);
     let port =
         shadow::ShadowPort { name: Some("http".into()), port: 80, transport: Transport::Tcp, listener };
-    let shadow = shadow::Shadow {
+    shadow::Shadow {
         name: shadow::name(&key),
         key,
         ports: vec![port],
         ip_families: vec!["IPv4".into()],
         ip_family_policy: Some("SingleStack".into()),
         last_good: [("traffic-type".to_owned(), "http".to_owned())].into(),
-    };
-    service(&shadow, true)
+    }
 }
 
 /// As the API server keeps it, with the defaults it fills in.
@@ -62,4 +67,40 @@ fn one_that_is_on_its_way_out_is_not_deleted_again() {
     leaving.metadata.deletion_timestamp =
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(k8s_openapi::jiff::Timestamp::UNIX_EPOCH));
     assert_eq!(changes(Vec::new(), &[Arc::new(leaving)]), Changes::default());
+}
+
+/// An API server of before Kubernetes 1.34: it refuses the distribution, as the real one words it.
+async fn old_api_server(seen: Arc<std::sync::Mutex<Vec<Value>>>) -> Client {
+    let refuse = async move |body: axum::body::Bytes| {
+        let object: Value = serde_json::from_slice(&body).unwrap();
+        seen.lock().unwrap().push(object.clone());
+        if object["spec"]["trafficDistribution"].is_null() {
+            return (StatusCode::OK, axum::Json(object));
+        }
+        let message =
+            "Service \"x\" is invalid: spec.trafficDistribution: Unsupported value: \"PreferSameNode\"";
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Invalid", "code": 422,
+                            "message": message});
+        (StatusCode::UNPROCESSABLE_ENTITY, axum::Json(status))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = axum::Router::new().fallback(axum::routing::patch(refuse));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Client::try_from(kube::Config::new(format!("http://{address}").parse().unwrap())).unwrap()
+}
+
+#[tokio::test]
+async fn where_the_api_server_does_not_know_the_distribution_a_plain_service_is_made() {
+    let seen = Arc::default();
+    let (reporter, _messages) = Reporter::channel();
+    let publisher = Publisher::new(old_api_server(Arc::clone(&seen)).await, "weft", reporter);
+    let shadows = ["a", "b"].map(|name| shadow_of(name, 10_000)).map(|shadow| (shadow.name.clone(), shadow));
+    let topology = Topology { shadows: shadows.into(), ..Topology::default() };
+    assert!(publisher.publish(&topology, &[]).await);
+    assert!(publisher.publish(&topology, &[]).await);
+    let seen = seen.lock().unwrap();
+    let plain = seen.iter().filter(|object| object["spec"]["trafficDistribution"].is_null()).count();
+    assert_eq!(plain, 4, "both Services, both times");
+    assert!(seen.len() <= 6, "the distribution is not tried again once it is refused: {}", seen.len());
 }
