@@ -1,9 +1,10 @@
 //! Weft's operator, as a program.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Parser;
 use kube::Client;
-use std::io::Write;
+use std::io::{IsTerminal, Write, stderr};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use weft_operator::{
     annotation, app, cleanup, report,
@@ -19,7 +20,11 @@ async fn main() -> anyhow::Result<()> {
         }
         Command::Cleanup(settings) => {
             start_log(&settings.log)?;
-            Ok(cleanup::run(client().await?, &settings.namespace, &settings.dns_configmaps).await?)
+            let mut terminate = signal(SignalKind::terminate())?;
+            tokio::select! {
+                done = cleanup::run(client().await?, &settings.namespace, &settings.dns_configmaps) => Ok(done?),
+                _ = terminate.recv() => bail!("told to end before all was cleaned up; run it again"),
+            }
         }
         Command::Docs { page } => {
             let text = match page {
@@ -39,7 +44,10 @@ async fn client() -> anyhow::Result<Client> {
 
 fn start_log(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&settings.filter).context("--log cannot be read")?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal());
     match settings.format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -101,7 +101,9 @@ pub async fn run(
     let context = Arc::new(context);
     let history = Arc::clone(&context.history);
     controller
-        .owns(configmaps, ours)
+        // What `owns` does, but that it names a Node by the ConfigMap's namespace too: a second name, by which the
+        // same Node would be reconciled twice at a time.
+        .watches(configmaps, ours, owner)
         .reconcile_all_on(settled)
         .with_config(Config::default().concurrency(CONCURRENCY))
         .graceful_shutdown_on(stop.cancelled_owned())
@@ -114,6 +116,12 @@ pub async fn run(
             std::future::ready(())
         })
         .await;
+}
+
+/// The Node that owns a ConfigMap.
+fn owner(configmap: ConfigMap) -> Option<ObjectRef<Node>> {
+    let owners = configmap.metadata.owner_references.unwrap_or_default();
+    owners.into_iter().find(|owner| owner.kind == "Node").map(|owner| ObjectRef::new(&owner.name))
 }
 
 fn on_error(error: &Error) -> Action {
