@@ -102,6 +102,8 @@ volumePluginDir: $state/volume-plugins
 # Several kubelets share this machine and its cgroups: none may own them.
 cgroupDriver: cgroupfs
 cgroupsPerQOS: false
+# Without cgroups per pod, Kubernetes 1.34's kubelet crashes when it takes a pod for one to be resized in place.
+featureGates: {InPlacePodVerticalScaling: false}
 enforceNodeAllocatable: []
 failCgroupV1: false
 failSwapOn: false
