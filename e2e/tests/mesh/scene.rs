@@ -2,7 +2,11 @@
 
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
-use weft_e2e::{cluster::Cluster, traffic::ClientPod};
+use weft_e2e::{
+    cluster::Cluster,
+    traffic::ClientPod,
+    wait::{eventually, seconds},
+};
 
 /// The scene.
 pub struct Scene {
@@ -29,7 +33,23 @@ impl Scene {
             (node, ClientPod { cluster: cluster.clone(), namespace: namespace.to_owned(), pod })
         };
         let clients = clients.into_iter().map(client).collect();
-        Ok(Self { cluster: cluster.clone(), namespace: namespace.to_owned(), clients })
+        let scene = Self { cluster: cluster.clone(), namespace: namespace.to_owned(), clients };
+        scene.resolves().await?;
+        Ok(scene)
+    }
+
+    /// Waits until every pod of the cluster's DNS has read its Corefile again: one that has not answers the first
+    /// questions after an install with an error.
+    async fn resolves(&self) -> Result<()> {
+        let (_, client) = self.first()?;
+        let name = format!("web.{}.mesh", self.namespace);
+        eventually("mesh names resolve every time", seconds(60), || async {
+            for _ in 0..10 {
+                client.run(&["resolve", &name, "--type", "A"]).await?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// The mesh URL of a Service of the scene.
