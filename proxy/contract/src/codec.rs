@@ -43,7 +43,9 @@ pub enum Body {
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The ConfigMap has neither key, or both.
-    #[error("the ConfigMap must hold exactly one of data[configuration.json] and binaryData[configuration.json.gz]")]
+    #[error(
+        "the ConfigMap must hold exactly one of data[configuration.json] and binaryData[configuration.json.gz]"
+    )]
     NoContent,
     /// The compressed content is damaged.
     #[error("the compressed configuration cannot be unpacked: {0}")]

@@ -80,7 +80,10 @@ fn two_services_with_one_listener_are_refused() {
     let mut shared = configuration(2, 0);
     shared.services[1].ports[0].listener = Some(Listener { port: 10_000, protocol: Protocol::Tcp });
     let error = read_back(&encode(&shared).unwrap()).unwrap_err();
-    assert!(matches!(error, DecodeError::Violation(Violation::SharedListener { port: 10_000, .. })), "{error}");
+    assert!(
+        matches!(error, DecodeError::Violation(Violation::SharedListener { port: 10_000, .. })),
+        "{error}"
+    );
 }
 
 #[test]

@@ -14,8 +14,8 @@
 
 mod check;
 mod codec;
-mod confirmation;
 mod configuration;
+mod confirmation;
 pub mod object;
 
 pub use check::{Violation, check};
