@@ -94,13 +94,15 @@ impl Cluster {
         configmap.data.and_then(|mut data| data.remove("Corefile")).context("no Corefile")
     }
 
-    /// Waits until the Corefile has the mesh's zones.
+    /// Waits until the Corefile, or the ConfigMap of custom blocks beside it, has the mesh's zones.
     ///
     /// # Errors
     /// When it does not get them.
     pub async fn dns_is_patched(&self) -> Result<()> {
         eventually("the Corefile is patched", seconds(60), || async {
-            let corefile = self.corefile().await?;
+            let custom = self.api::<ConfigMap>("kube-system").get_opt("coredns-custom").await?;
+            let custom = custom.and_then(|custom| custom.data).unwrap_or_default();
+            let corefile = self.corefile().await? + custom.get("weft.server").map_or("", String::as_str);
             ensure!(corefile.contains("mesh:53"), "{corefile}");
             Ok(())
         })

@@ -100,3 +100,49 @@ async fn a_block_that_makes_coredns_fail_is_put_back() -> Result<()> {
     configure(&cluster, &original, json!([{"name": "EXTRA_ZONE", "$patch": "delete"}])).await?;
     cluster.dns_is_patched().await
 }
+
+/// As on k3s and AKS: CoreDNS imports what its owners keep in `coredns-custom`, and there the block goes.
+#[tokio::test]
+async fn where_the_cluster_keeps_custom_blocks_the_block_goes_there() -> Result<()> {
+    let cluster = Cluster::connect().await?;
+    cluster.uninstall().await?;
+    let original = cluster.corefile().await?;
+    let custom = json!({"metadata": {"name": "coredns-custom"}, "data": {"own.server": "# the owner's\n"}});
+    let before = cluster.apply::<ConfigMap>("kube-system", custom).await?.data;
+    let volume = json!({"name": "custom", "configMap": {"name": "coredns-custom", "optional": true}});
+    let mount = json!({"name": "custom", "mountPath": "/etc/coredns/custom", "readOnly": true});
+    let importing = format!("{original}import /etc/coredns/custom/*.server\n");
+    mount_custom(&cluster, volume, mount).await?;
+    configure(&cluster, &importing, json!([])).await?;
+
+    let scene = Scene::set("e2e-custom").await?;
+    ensure!(
+        cluster.corefile().await? == importing,
+        "the Corefile was changed: {}",
+        cluster.corefile().await?
+    );
+    let (node, client) = scene.first()?;
+    client.goes_through(&scene.url("web"), node).await?;
+    cluster.uninstall().await?;
+    let after = cluster.api::<ConfigMap>("kube-system").get("coredns-custom").await?.data;
+    ensure!(after == before, "{after:?}");
+    ensure!(cluster.corefile().await? == importing, "{}", cluster.corefile().await?);
+
+    configure(&cluster, &original, json!([])).await?;
+    let gone = json!({"name": "custom", "$patch": "delete"});
+    mount_custom(&cluster, gone, json!({"mountPath": "/etc/coredns/custom", "$patch": "delete"})).await?;
+    cluster.api::<ConfigMap>("kube-system").delete("coredns-custom", &Default::default()).await?;
+    cluster.rolled_out("kube-system", "coredns").await?;
+    cluster.installed().await?;
+    scene.strike().await
+}
+
+/// Adds a volume to the pods of CoreDNS, or takes it away.
+async fn mount_custom(cluster: &Cluster, volume: Value, mount: Value) -> Result<()> {
+    let container = json!({"name": "coredns", "volumeMounts": [mount]});
+    let change = json!({"spec": {"template": {"spec": {"volumes": [volume], "containers": [container]}}}});
+    let parameters = kube::api::PatchParams::default();
+    let deployments = cluster.api::<Deployment>("kube-system");
+    deployments.patch("coredns", &parameters, &kube::api::Patch::Strategic(change)).await?;
+    cluster.rolled_out("kube-system", "coredns").await
+}
