@@ -116,7 +116,13 @@ impl Publisher {
             result = self.api.patch(&name, &apply(), &Patch::Apply(&wanted)).await;
         }
         let error = match result {
-            Ok(_) => return None,
+            Ok(written) => {
+                // An API server that does not know the field at all drops it without a word.
+                if written.spec.is_some_and(|spec| spec.traffic_distribution.is_none()) {
+                    self.same_node.store(false, Ordering::Relaxed);
+                }
+                return None;
+            }
             Err(error) => error,
         };
         warn!(shadow = name, %error, "refused; trying again");
