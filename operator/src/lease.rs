@@ -151,3 +151,83 @@ fn parameters() -> PostParams {
 fn is_conflict(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::FakeApi;
+    use serde_json::{Value, json};
+    use tokio::time::advance;
+
+    const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/weft/leases/weft-operator";
+
+    fn held_by(holder: &str) -> Value {
+        json!({"metadata": {"name": LEASE_NAME}, "spec": {"holderIdentity": holder}})
+    }
+
+    fn holder(api: &FakeApi) -> Value {
+        api.get(LEASE).unwrap()["spec"]["holderIdentity"].clone()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_is_absent_or_given_back_is_taken_at_once() {
+        let api = FakeApi::default();
+        let start = Instant::now();
+        let leadership = acquire(api.client().await, "weft", "one").await;
+        assert_eq!(holder(&api), "one");
+        leadership.release().await;
+        assert_eq!(holder(&api), "");
+        acquire(api.client().await, "weft", "two").await;
+        assert_eq!(holder(&api), "two");
+        assert!(start.elapsed() < RETRY, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_holder_loses_it_after_its_duration_and_not_before() {
+        let api = FakeApi::default();
+        api.put(LEASE, held_by("one"));
+        let start = Instant::now();
+        acquire(api.client().await, "weft", "two").await;
+        assert!((DURATION..DURATION + RETRY * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+        assert_eq!(holder(&api), "two");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_renews_keeps_it() {
+        let api = FakeApi::default();
+        let mut one = acquire(api.client().await, "weft", "one").await;
+        let client = api.client().await;
+        tokio::select! {
+            () = one.lost() => panic!("lost"),
+            _ = acquire(client, "weft", "two") => panic!("taken"),
+            () = sleep(DURATION * 4) => {}
+        }
+        assert_eq!(holder(&api), "one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_stops_when_another_took_it_or_it_is_gone() {
+        for change in [Some("two"), None] {
+            let api = FakeApi::default();
+            let mut one = acquire(api.client().await, "weft", "one").await;
+            match change {
+                Some(other) => api.put(LEASE, held_by(other)),
+                None => api.take(LEASE),
+            }
+            let start = Instant::now();
+            one.lost().await;
+            assert!(start.elapsed() <= RETRY * 2, "{:?}", start.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_holder_that_cannot_renew_stops_before_another_may_begin() {
+        let api = FakeApi::default();
+        let mut one = acquire(api.client().await, "weft", "one").await;
+        api.forbid(LEASE);
+        let start = Instant::now();
+        one.lost().await;
+        advance(Duration::ZERO).await;
+        assert!(start.elapsed() < DURATION, "{:?}", start.elapsed());
+    }
+}

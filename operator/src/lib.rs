@@ -19,3 +19,6 @@ pub mod render;
 pub mod report;
 pub mod settings;
 pub mod topology;
+
+#[cfg(test)]
+pub(crate) mod testing;

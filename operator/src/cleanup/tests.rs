@@ -1,11 +1,8 @@
 use super::*;
 use crate::{
-    dns::{
-        DnsSettings,
-        station::Station,
-        testing::{FakeApi, configmap_path, kubeadm},
-    },
+    dns::{DnsSettings, station::Station},
     report::Reporter,
+    testing::{FakeApi, configmap_path, kubeadm},
 };
 use serde_json::{Value, json};
 

@@ -20,8 +20,6 @@ pub mod plan;
 pub mod revert;
 pub mod station;
 pub mod stub;
-#[cfg(test)]
-pub(crate) mod testing;
 pub mod watch;
 
 use crate::{

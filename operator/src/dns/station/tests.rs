@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    dns::testing::{FakeApi, configmap_path, kubeadm, pod, pod_path},
     report::Message,
+    testing::{FakeApi, configmap_path, kubeadm, pod, pod_path},
 };
 use serde_json::{Value, json};
 use tokio::{sync::mpsc::UnboundedReceiver, time::advance};
