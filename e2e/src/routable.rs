@@ -53,11 +53,7 @@ async fn main() -> Result<()> {
     eventually("the mesh knows all Services", seconds(180), || async {
         let proxies = cluster.proxies().await?;
         for proxy in proxies.keys() {
-            let configuration = configuration(&asker(), proxy).await?;
-            ensure!(
-                services(&configuration).any(|service| service["name"] == last.as_str()),
-                "{proxy} does not"
-            );
+            ensure!(!service(&asker(), proxy, &last).await?.is_null(), "{proxy} does not");
         }
         Ok(())
     })
@@ -147,28 +143,25 @@ async fn measure(cluster: &Cluster, index: usize) -> Result<Duration> {
 async fn routes_to(proxy: &str, address: &str) -> Result<()> {
     let asker = asker();
     loop {
-        let configuration = configuration(&asker, proxy).await?;
-        let endpoints = services(&configuration)
-            .filter(|service| service["namespace"] == NAMESPACE && service["name"] == "web")
-            .flat_map(|service| service["ports"][0]["endpoints"].as_array().into_iter().flatten());
-        if endpoints.into_iter().any(|endpoint| endpoint["address"] == address && endpoint["ready"] != false)
-        {
+        let service = service(&asker, proxy, "web").await?;
+        let mut endpoints = service["ports"][0]["endpoints"].as_array().into_iter().flatten();
+        if endpoints.any(|endpoint| endpoint["address"] == address && endpoint["ready"] != false) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
-fn services(configuration: &Value) -> impl Iterator<Item = &Value> {
-    configuration["configuration"]["services"].as_array().into_iter().flatten()
-}
-
 fn asker() -> Asker {
     Client::builder(TokioExecutor::new()).build_http()
 }
 
-async fn configuration(asker: &Asker, proxy: &str) -> Result<Value> {
-    let uri = format!("http://{proxy}:{PROXY_ADMIN_PORT}/debug/config").parse()?;
-    let body = asker.get(uri).await?.into_body().collect().await?.to_bytes();
-    Ok(serde_json::from_slice(&body)?)
+/// A Service as a proxy has it in force; null where it has none of that name.
+async fn service(asker: &Asker, proxy: &str, name: &str) -> Result<Value> {
+    let uri = format!("http://{proxy}:{PROXY_ADMIN_PORT}/debug/config/{NAMESPACE}/{name}").parse()?;
+    let response = asker.get(uri).await?;
+    if response.status() == hyper::StatusCode::NOT_FOUND {
+        return Ok(Value::Null);
+    }
+    Ok(serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?)
 }

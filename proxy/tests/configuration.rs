@@ -86,6 +86,10 @@ async fn people_can_see_the_configuration_and_prometheus_the_traffic() {
     assert_eq!(ask(port, GET).await.status(), 200);
     let shown: serde_json::Value = serde_json::from_slice(&mesh.admin("/debug/config").await.body).unwrap();
     assert_eq!(shown["configuration"]["services"][0]["name"], "web");
+    let one: serde_json::Value =
+        serde_json::from_slice(&mesh.admin("/debug/config/shop/web").await.body).unwrap();
+    assert_eq!(one, shown["configuration"]["services"][0]);
+    assert_eq!(mesh.admin("/debug/config/shop/absent").await.status(), 404);
     let metrics = mesh.admin("/metrics").await;
     let route = r#"namespace="shop",service="web",port="80""#;
     for line in [

@@ -1,19 +1,19 @@
 //! Answers who looks after the proxy: Kubernetes, Prometheus, the operator and people.
 //!
-//! In: the status. Out: `/livez`, `/readyz`, `/metrics`, `/revision` and `/debug/config`. It has a thread and a runtime
-//! of its own, so that it answers when the workers are busy.
+//! In: the status. Out: `/livez`, `/readyz`, `/metrics`, `/revision`, `/debug/config`, and `/debug/config/NAMESPACE/NAME`
+//! for one Service. It has a thread and a runtime of its own, so that it answers when the workers are busy.
 
 use crate::{plan::Plan, status::Status};
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
 use serde::Serialize;
 use std::{fmt::Write as _, future::Future, io, net::TcpListener};
-use weft_contract::{Confirmation, ListenerFailure, NodeConfiguration, Rejection};
+use weft_contract::{Confirmation, ListenerFailure, NodeConfiguration, Rejection, ServiceKey};
 
 /// Answers on `listener` until `end`.
 ///
@@ -35,6 +35,7 @@ fn router(status: Status) -> Router {
         .route("/metrics", get(metrics))
         .route("/revision", get(async |State(status): State<Status>| Json(status.confirmation())))
         .route("/debug/config", get(configuration))
+        .route("/debug/config/{namespace}/{name}", get(service))
         .with_state(status)
 }
 
@@ -82,4 +83,15 @@ async fn configuration(State(status): State<Status>) -> Response {
         configuration: plan.map(|plan| &*plan.configuration),
     })
     .into_response()
+}
+
+/// One Service of the configuration in force: a whole configuration may have megabytes.
+async fn service(State(status): State<Status>, Path((namespace, name)): Path<(String, String)>) -> Response {
+    let plan = status.plan.load_full();
+    let services = plan.as_deref().map_or(&[][..], |plan| &plan.configuration.services);
+    let key = ServiceKey::new(namespace, name);
+    match services.binary_search_by(|service| service.key.cmp(&key)) {
+        Ok(index) => Json(&services[index]).into_response(),
+        Err(_) => (StatusCode::NOT_FOUND, format!("{key} has no mesh name\n")).into_response(),
+    }
 }
