@@ -6,7 +6,9 @@
 use hickory_proto::op::{Message, MessageType, ResponseCode};
 use libfuzzer_sys::fuzz_target;
 use std::{net::Ipv4Addr, sync::LazyLock};
-use weft_contract::{NodeConfiguration, Port, SCHEMA, Service, ServiceKey, Transport};
+use weft_contract::{
+    NodeConfiguration, Policy, Port, SCHEMA, Service, ServiceKey, Transport, policy::Scheme,
+};
 use weft_proxy::dns::{Carrier, Names, reply};
 
 static NAMES: LazyLock<Names> = LazyLock::new(|| {
@@ -15,22 +17,26 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
         port: 80,
         transport,
         listener: None,
+        scheme: Scheme::Http,
         endpoints: Vec::new(),
     };
     let service = |namespace: &str, name: &str, addresses: u8| Service {
         key: ServiceKey::new(namespace, name),
         addresses: (0..addresses).map(|last| Ipv4Addr::new(10, 0, 0, last).into()).collect(),
         ports: vec![port("http", Transport::Tcp), port("dns", Transport::Udp)],
+        policy: Policy::default(),
     };
     Names::new(&NodeConfiguration {
         schema: SCHEMA,
         node: "node-1".to_owned(),
+        zone: None,
         zones: ["mesh", "maesh", "traefik.mesh"].map(str::to_owned).to_vec(),
         services: vec![
             service("shop", "crowd", 200),
             service("shop", "web", 2),
             service("traefik", "api", 0),
         ],
+        sources: vec![],
     })
 });
 

@@ -7,12 +7,13 @@
 //!  DNS query ----------------------------> resolve: the Plan's names
 //! ```
 //!
-//! Each folder is one station of that way; nothing but `app` knows them all. Only `http/` names Pingora's types.
+//! Each folder is one station of that way; nothing but `app` knows them all.
 
 pub mod admin;
 pub mod app;
 pub mod args;
 pub mod balance;
+pub mod cause;
 pub mod configuration;
 pub mod dns;
 pub mod drain;

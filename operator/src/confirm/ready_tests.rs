@@ -6,7 +6,7 @@ use crate::{
     topology::Topology,
 };
 use tokio::time::advance;
-use weft_contract::{Listener, Port, Protocol, Service, Transport};
+use weft_contract::{Listener, Policy, Port, Protocol, Service, Transport, policy::Scheme};
 
 fn current(how: u64) -> Current {
     let key = ServiceKey::new("shop", "web");
@@ -16,10 +16,16 @@ fn current(how: u64) -> Current {
         port: 80,
         transport: Transport::Tcp,
         listener: Some(Listener { port: 10_000, protocol: Protocol::Http }),
+        scheme: Scheme::Http,
         endpoints: Vec::new(),
     };
     let topology = Topology {
-        services: Arc::new(vec![Service { key: key.clone(), addresses: Vec::new(), ports: vec![port] }]),
+        services: Arc::new(vec![Service {
+            key: key.clone(),
+            addresses: Vec::new(),
+            ports: vec![port],
+            policy: Policy::default(),
+        }]),
         about: [(key.clone(), about)].into(),
         ..Topology::default()
     };

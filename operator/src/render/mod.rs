@@ -11,7 +11,9 @@ pub fn render(topology: &Topology, zones: &[String], node: &str) -> NodeConfigur
     NodeConfiguration {
         schema: SCHEMA,
         node: node.to_owned(),
+        zone: None,
         zones: zones.to_vec(),
         services: topology.services.as_ref().clone(),
+        sources: Vec::new(),
     }
 }

@@ -96,5 +96,6 @@ fn contract_endpoint(endpoint: &Endpoint, port: u16) -> Option<contract::Endpoin
         terminating: conditions.and_then(|conditions| conditions.terminating).unwrap_or(false),
         zone: endpoint.zone.clone(),
         node: endpoint.node_name.clone(),
+        hints: contract::Hints::default(),
     })
 }

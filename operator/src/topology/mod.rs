@@ -24,7 +24,7 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
-use weft_contract::{self as contract, Listener, Protocol, ServiceKey, Transport};
+use weft_contract::{self as contract, Listener, Policy, Protocol, ServiceKey, Transport, policy::Scheme};
 
 /// What the mesh should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,6 +89,7 @@ pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Findi
             key: member.key.clone(),
             addresses: ready.unwrap_or_else(|| own_addresses(member, &endpoints)),
             ports: contract_ports(member, listeners, &endpoints),
+            policy: Policy::default(),
         });
         topology.shadows.extend(shadow.map(|shadow| (shadow.name.clone(), shadow)));
     }
@@ -213,6 +214,7 @@ fn contract_ports(
             port: port.port,
             transport: port.transport,
             listener,
+            scheme: Scheme::Http,
             endpoints,
         }
     };

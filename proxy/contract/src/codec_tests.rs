@@ -1,7 +1,10 @@
 //! The encoding is deterministic, lossless, bounded, and refuses what it cannot trust.
 
 use super::*;
-use crate::configuration::{Endpoint, Listener, Port, Protocol, Service, ServiceKey, Transport};
+use crate::{
+    configuration::{Endpoint, Hints, Listener, Port, Protocol, Service, ServiceKey, Transport},
+    policy::{Policy, Scheme},
+};
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -14,6 +17,7 @@ fn endpoint(number: u32) -> Endpoint {
         terminating: false,
         zone: Some(format!("zone-{}", number % 3)),
         node: Some(format!("node-{}", number.wrapping_mul(2_654_435_761) % 100)),
+        hints: Hints::default(),
     }
 }
 
@@ -26,14 +30,18 @@ fn configuration(services: u16, endpoints: u32) -> NodeConfiguration {
             port: 80,
             transport: Transport::Tcp,
             listener: Some(Listener { port: 10_000 + number, protocol: Protocol::Http }),
+            scheme: Scheme::Http,
             endpoints: (0..endpoints).map(|index| endpoint(u32::from(number) * endpoints + index)).collect(),
         }],
+        policy: Policy::default(),
     };
     NodeConfiguration {
         schema: SCHEMA,
         node: "node-1".into(),
+        zone: None,
         zones: vec!["mesh".into()],
         services: (0..services).map(service).collect(),
+        sources: vec![],
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! In: nothing. Out: the types; plain data in canonical order, so that equal content has equal bytes.
 
+use crate::policy::{Policy, Scheme, is_default};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
 
@@ -16,10 +17,28 @@ pub struct NodeConfiguration {
     pub schema: u32,
     /// The name of the Node object that this configuration is for.
     pub node: String,
+    /// The zone that the node is in, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// The DNS zones of the mesh, without a trailing dot, the main one first.
     pub zones: Vec<String>,
     /// Every Service that has a mesh name, sorted by namespace and name.
     pub services: Vec<Service>,
+    /// Who may call, sorted by address: pods with their ServiceAccount. Only where some Service's policy asks for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
+}
+
+/// A pod that may call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// Its address.
+    pub address: IpAddr,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its ServiceAccount.
+    pub service_account: String,
 }
 
 /// A Service, told apart by namespace and name.
@@ -43,6 +62,9 @@ pub struct Service {
     pub addresses: Vec<IpAddr>,
     /// The Service's ports, in the order of the Service.
     pub ports: Vec<Port>,
+    /// What the Service asks for beyond being served.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub policy: Policy,
 }
 
 /// One port of a Service.
@@ -59,6 +81,9 @@ pub struct Port {
     /// Where the proxy listens for this port; none where the mesh does not serve it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener: Option<Listener>,
+    /// What the endpoints of an HTTP port speak.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scheme: Scheme,
     /// Where connections to this port may go, sorted; empty where the mesh does not serve it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
@@ -119,6 +144,21 @@ pub struct Endpoint {
     /// The node it runs on, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// For whom the EndpointSlice controller means it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hints: Hints,
+}
+
+/// For whom an endpoint is meant; empty lists say nothing (EndpointSlice API, "hints").
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Hints {
+    /// Clients in these zones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<String>,
+    /// Clients on these nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
 }
 
 fn yes() -> bool {

@@ -2,6 +2,7 @@
 //!
 //! In: nothing. Out: the types. The operator says `MeshReady` only after reading one of these.
 
+use crate::ServiceKey;
 use serde::{Deserialize, Serialize};
 
 /// Which configuration a proxy serves, and what went wrong with a newer one.
@@ -15,6 +16,26 @@ pub struct Confirmation {
     /// Listeners of `revision` that could not be opened.
     #[serde(default)]
     pub failed_listeners: Vec<ListenerFailure>,
+    /// Services whose circuit breaker is open now, or has tripped in the last minute; sorted.
+    #[serde(default)]
+    pub tripped: Vec<Trip>,
+    /// Services with a limit of scope `cluster` that had requests in the last half minute; sorted.
+    #[serde(default)]
+    pub carrying: Vec<ServiceKey>,
+}
+
+/// A circuit breaker that tripped.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trip {
+    /// Whose.
+    pub service: ServiceKey,
+    /// The Service's port.
+    pub port: u16,
+    /// How often since the proxy started.
+    pub times: u64,
+    /// Whether it is open now.
+    pub open: bool,
 }
 
 /// A configuration that a proxy refused.

@@ -9,7 +9,7 @@
 //! proxy:    GET /revision on the admin port --> Confirmation --> operator
 //! ```
 //!
-//! This crate depends on serde, not on Kubernetes, Pingora or tokio. A field may be added at any time
+//! This crate depends on serde, not on Kubernetes or tokio. A field may be added at any time
 //! (readers ignore what they do not know); a change that an old reader would misread raises [`SCHEMA`].
 
 mod check;
@@ -17,10 +17,13 @@ mod codec;
 mod configuration;
 mod confirmation;
 pub mod object;
+pub mod policy;
 
 pub use check::{Violation, check};
 pub use codec::{Body, DecodeError, Encoded, LIMIT_BYTES, READABLE_BYTES, decode, encode, fingerprint};
 pub use configuration::{
-    Endpoint, Listener, NodeConfiguration, Port, Protocol, SCHEMA, Service, ServiceKey, Transport,
+    Endpoint, Hints, Listener, NodeConfiguration, Port, Protocol, SCHEMA, Service, ServiceKey, Source,
+    Transport,
 };
-pub use confirmation::{Confirmation, ListenerFailure, Rejection};
+pub use confirmation::{Confirmation, ListenerFailure, Rejection, Trip};
+pub use policy::Policy;

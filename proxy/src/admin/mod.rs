@@ -73,7 +73,8 @@ struct Shown<'a> {
 }
 
 async fn configuration(State(status): State<Status>) -> Response {
-    let Confirmation { revision: _, rejected, failed_listeners } = status.confirmation();
+    let Confirmation { revision: _, rejected, failed_listeners, tripped: _, carrying: _ } =
+        status.confirmation();
     let plan = status.plan.load_full();
     let plan: Option<&Plan> = plan.as_deref();
     Json(Shown {

@@ -13,6 +13,7 @@ fn endpoint(number: u8, ready: bool, serving: bool) -> Endpoint {
         terminating: !ready,
         zone: None,
         node: None,
+        hints: weft_contract::Hints::default(),
     }
 }
 

@@ -6,7 +6,14 @@ use weft_contract::{NodeConfiguration, SCHEMA, encode};
 
 fn content(node: &str) -> Content {
     let zones = vec!["mesh".into()];
-    let configuration = NodeConfiguration { schema: SCHEMA, node: node.into(), zones, services: vec![] };
+    let configuration = NodeConfiguration {
+        schema: SCHEMA,
+        node: node.into(),
+        zone: None,
+        zones,
+        services: vec![],
+        sources: vec![],
+    };
     let encoded = encode(&configuration).unwrap();
     Content { revision: Some(encoded.revision), ..encoded.body.into() }
 }

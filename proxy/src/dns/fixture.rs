@@ -5,7 +5,9 @@ use hickory_proto::{
     op::Query,
     rr::{Name, RecordType},
 };
-use weft_contract::{NodeConfiguration, Port, SCHEMA, Service, ServiceKey, Transport};
+use weft_contract::{
+    NodeConfiguration, Policy, Port, SCHEMA, Service, ServiceKey, Transport, policy::Scheme,
+};
 
 /// Services of both families, of one, of none and of many addresses, in three zones of which one lies in another.
 pub(super) fn configuration() -> NodeConfiguration {
@@ -27,8 +29,10 @@ pub(super) fn configuration() -> NodeConfiguration {
     NodeConfiguration {
         schema: SCHEMA,
         node: "node-1".to_owned(),
+        zone: None,
         zones: ["mesh", "maesh", "traefik.mesh"].map(str::to_owned).to_vec(),
         services,
+        sources: vec![],
     }
 }
 
@@ -48,11 +52,13 @@ fn service(key: &str, addresses: &[&str], ports: &[(&str, u16, Transport)]) -> S
         port: *port,
         transport: *transport,
         listener: None,
+        scheme: Scheme::Http,
         endpoints: Vec::new(),
     };
     Service {
         key: ServiceKey::new(namespace, name),
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         ports: ports.iter().map(port).collect(),
+        policy: Policy::default(),
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
-use weft_contract::{Endpoint, Listener, Protocol, SCHEMA, ServiceKey};
+use weft_contract::{Endpoint, Hints, Listener, Policy, Protocol, SCHEMA, ServiceKey, policy::Scheme};
 
 fn endpoint(number: u8) -> Endpoint {
     Endpoint {
@@ -14,6 +14,7 @@ fn endpoint(number: u8) -> Endpoint {
         terminating: false,
         zone: None,
         node: None,
+        hints: Hints::default(),
     }
 }
 
@@ -26,14 +27,22 @@ fn service(number: u16, endpoints: &[u8], protocol: Protocol) -> Service {
             port: 80,
             transport: Transport::Tcp,
             listener: Some(Listener { port: 10_000 + number, protocol }),
+            scheme: Scheme::Http,
             endpoints: endpoints.iter().copied().map(endpoint).collect(),
         }],
+        policy: Policy::default(),
     }
 }
 
 fn accepted(services: Vec<Service>) -> Accepted {
-    let configuration =
-        NodeConfiguration { schema: SCHEMA, node: "node-1".into(), zones: vec!["mesh".into()], services };
+    let configuration = NodeConfiguration {
+        schema: SCHEMA,
+        node: "node-1".into(),
+        zone: None,
+        zones: vec!["mesh".into()],
+        services,
+        sources: vec![],
+    };
     Accepted { revision: format!("{:?}", configuration.services), configuration: Arc::new(configuration) }
 }
 

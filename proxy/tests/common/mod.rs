@@ -13,7 +13,8 @@ use std::{
 use tempfile::TempDir;
 use tokio::{net::TcpStream, time::timeout};
 use weft_contract::{
-    Endpoint, Listener, NodeConfiguration, Port, Protocol, SCHEMA, Service, ServiceKey, Transport, encode,
+    Endpoint, Hints, Listener, NodeConfiguration, Policy, Port, Protocol, SCHEMA, Service, ServiceKey,
+    Transport, encode, policy::Scheme,
 };
 use weft_proxy::{
     app::{Proxy, Settings},
@@ -77,8 +78,9 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
 pub fn content(mut services: Vec<Service>) -> (String, Content) {
     services.sort_by(|one, other| one.key.cmp(&other.key));
     let zones = vec!["mesh".into()];
+    let (node, zone, sources) = ("node-1".into(), None, vec![]);
     let encoded =
-        encode(&NodeConfiguration { schema: SCHEMA, node: "node-1".into(), zones, services }).unwrap();
+        encode(&NodeConfiguration { schema: SCHEMA, node, zone, zones, services, sources }).unwrap();
     (encoded.revision.clone(), Content { revision: Some(encoded.revision), ..encoded.body.into() })
 }
 
@@ -91,6 +93,7 @@ pub fn service(name: &str, listener: u16, protocol: Protocol, endpoints: &[Socke
         terminating: false,
         zone: None,
         node: None,
+        hints: Hints::default(),
     };
     let mut endpoints: Vec<Endpoint> = endpoints.iter().map(endpoint).collect();
     endpoints.sort();
@@ -102,8 +105,10 @@ pub fn service(name: &str, listener: u16, protocol: Protocol, endpoints: &[Socke
             port: 80,
             transport: Transport::Tcp,
             listener: Some(Listener { port: listener, protocol }),
+            scheme: Scheme::Http,
             endpoints,
         }],
+        policy: Policy::default(),
     }
 }
 
