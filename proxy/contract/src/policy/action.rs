@@ -43,6 +43,26 @@ pub enum HeaderChange {
     Remove(String),
 }
 
+/// The fields that frame a message or hold for one connection only: the proxies own them, and no [`HeaderChange`] may
+/// touch them. Host is none of them, but can only be set, and only in a request.
+const PROTECTED: [&str; 9] = [
+    "connection",
+    "content-length",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a header is the proxies' own, so that it cannot be changed.
+#[must_use]
+pub fn is_protected(name: &str) -> bool {
+    PROTECTED.iter().any(|protected| name.eq_ignore_ascii_case(protected))
+}
+
 /// A change of the path; the query stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -13,6 +13,7 @@ mod upstream;
 
 pub use action::{
     Actions, Cors, Fault, FaultAbort, FaultDelay, HeaderChange, HeaderMatch, Mirror, PathRewrite, Redirect,
+    is_protected,
 };
 pub use balancing::{Algorithm, Balancing, HashKey, Proximity, StickyCookie};
 pub use failing::{BREAKER_CHECK, BREAKER_FALLBACK, BREAKER_RECOVERY, Outlier};
