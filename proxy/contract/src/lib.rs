@@ -16,6 +16,7 @@ mod check;
 mod codec;
 mod configuration;
 mod confirmation;
+pub mod expression;
 pub mod object;
 pub mod policy;
 

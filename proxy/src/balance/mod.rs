@@ -136,13 +136,23 @@ impl Dice {
         Self(AtomicU64::new(seed))
     }
 
-    /// A number below `limit`, which must not be zero. This is splitmix64: fast, and even enough for balancing.
+    /// A number below `limit`, which must not be zero.
     pub(crate) fn below(&self, limit: usize) -> usize {
+        ((u128::from(self.next()) * limit as u128) >> 64) as usize
+    }
+
+    /// A number from 0 up to, but not including, 1.
+    pub(crate) fn unit(&self) -> f64 {
+        // The 53 bits that an f64 holds exactly.
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// This is splitmix64: fast, and even enough for balancing.
+    fn next(&self) -> u64 {
         let mut mixed = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        ((u128::from(mixed) * limit as u128) >> 64) as usize
+        mixed ^ (mixed >> 31)
     }
 }
 

@@ -1,0 +1,101 @@
+//! Opens a connection to an endpoint.
+//!
+//! In: an address and what is spoken there. Out: a connection of HTTP/1, or one of HTTP/2 that streams can be opened on.
+
+use super::pool::Multiplexed;
+use crate::{
+    cause::Cause,
+    http::wire::{http1::Http1, stream::Stream},
+    route::Upstream,
+};
+use bytes::Bytes;
+use socket2::SockRef;
+use std::{io, net::SocketAddr, time::Duration};
+use tokio::{net::TcpStream, time::timeout};
+use weft_contract::policy::Scheme;
+
+/// How much of one answer, and of all answers of a connection, an endpoint may send before it is asked for more: what a
+/// fast network carries within one round trip.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// The largest head of an answer.
+const LARGEST_HEAD: u32 = 256 * 1024;
+
+/// Why a connection could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Refused, or no way there.
+    #[error("cannot connect: {0}")]
+    Refused(#[source] io::Error),
+    /// Not accepted in time.
+    #[error("the connection was not accepted in time")]
+    Late,
+    /// The endpoint could not be verified, or does not speak TLS.
+    #[error("TLS failed: {0}")]
+    Tls(#[source] io::Error),
+    /// There is nothing to verify it with.
+    #[error("there is no certificate to verify the endpoint with")]
+    Unverifiable,
+    /// It does not speak HTTP/2.
+    #[error("HTTP/2 failed: {0}")]
+    Http2(#[source] h2::Error),
+}
+
+/// A connection that was opened.
+pub(super) enum Opened {
+    One(Box<Http1>),
+    Many(Multiplexed),
+}
+
+// === impl Error ===
+
+impl Error {
+    /// What it means for the request.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Refused(_) | Self::Http2(_) => Cause::ConnectFailed,
+            Self::Late => Cause::ConnectTimeout,
+            Self::Tls(_) | Self::Unverifiable => Cause::TlsFailed,
+        }
+    }
+}
+
+/// Opens a connection within `limit`, TLS included.
+pub(super) async fn open(address: SocketAddr, upstream: &Upstream, limit: Duration) -> Result<Opened, Error> {
+    timeout(limit, open_now(address, upstream)).await.map_err(|_| Error::Late)?
+}
+
+async fn open_now(address: SocketAddr, upstream: &Upstream) -> Result<Opened, Error> {
+    let tcp = tcp(address).await.map_err(Error::Refused)?;
+    match upstream.scheme {
+        Scheme::Http => Ok(Opened::One(Box::new(Http1::new(Stream::Plain(tcp))))),
+        Scheme::H2c => multiplexed(Stream::Plain(tcp)).await,
+        Scheme::Https => {
+            let tls = upstream.tls.as_ref().ok_or(Error::Unverifiable)?;
+            let stream = tls.connect(tcp).await.map_err(Error::Tls)?;
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let stream = Stream::Tls(Box::new(stream));
+            if http2 { multiplexed(stream).await } else { Ok(Opened::One(Box::new(Http1::new(stream)))) }
+        }
+    }
+}
+
+async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    // Finds an endpoint that is gone while an answer is awaited, which may take as long as without the mesh.
+    crate::listen::keep_alive(&SockRef::from(&stream))?;
+    Ok(stream)
+}
+
+async fn multiplexed(stream: Stream) -> Result<Opened, Error> {
+    let mut builder = h2::client::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(LARGEST_HEAD)
+        .enable_push(false);
+    let (send, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(Error::Http2)?;
+    Ok(Opened::Many(Multiplexed::drive(send, connection)))
+}

@@ -1,0 +1,289 @@
+//! One request to an endpoint, and its answer, on whichever connection.
+//!
+//! In: the request's head and body. Out: the heads and the body of the answer. Where the connection can be used again, it
+//! goes back to the pool.
+
+use super::pool::{Home, OpenStream};
+use crate::{
+    http::{
+        head::{
+            RequestHead, ResponseHead,
+            framing::{self, Framing},
+            hygiene::{self, Hop},
+            parse::{self, Bounds},
+            translate, write,
+        },
+        wire::{
+            Broken, Frame, Side,
+            http1::{Http1, Outgoing},
+            http2::Http2,
+        },
+    },
+    middleware::Edit,
+};
+use bytes::Bytes;
+use h2::client::{ResponseFuture, SendRequest};
+use http::{Method, Response, uri::Scheme};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// How large the head of an answer may be: endpoints are trusted further than clients.
+const BOUNDS: Bounds = Bounds { bytes: 256 * 1024, fields: 512 };
+
+/// What is sent.
+#[derive(Clone, Copy)]
+pub struct Sent<'a> {
+    /// The head as it came.
+    pub request: &'a RequestHead,
+    /// The target, rewritten or not.
+    pub target: &'a [u8],
+    /// What the connection's own fields of the head said.
+    pub hop: &'a Hop,
+    /// What the way changes.
+    pub edits: &'a [Edit],
+    /// How the body ends.
+    pub framing: Framing,
+    /// The protocol to change to.
+    pub upgrade: Option<&'a [u8]>,
+}
+
+/// The exchange.
+pub struct Exchange {
+    /// Whether its connection was used before: it may be closed without anything wrong with the endpoint.
+    pub reused: bool,
+    kind: Kind,
+    method: Method,
+}
+
+enum Kind {
+    One { connection: Option<Box<Http1>>, home: Option<Home>, keep: bool },
+    Many { send: SendRequest<Bytes>, response: Option<ResponseFuture>, stream: Http2, open: OpenStream, scheme: Scheme },
+}
+
+// === impl Exchange ===
+
+impl Exchange {
+    pub(super) fn http1(connection: Box<Http1>, home: Home, reused: bool) -> Self {
+        Self {
+            reused,
+            kind: Kind::One { connection: Some(connection), home: Some(home), keep: false },
+            method: Method::GET,
+        }
+    }
+
+    pub(super) fn http2(send: SendRequest<Bytes>, open: OpenStream, scheme: Scheme, reused: bool) -> Self {
+        let stream = Http2::new(None, None);
+        Self { reused, kind: Kind::Many { send, response: None, stream, open, scheme }, method: Method::GET }
+    }
+
+    /// Whether the endpoint speaks HTTP/2 here.
+    #[must_use]
+    pub fn is_http2(&self) -> bool {
+        matches!(self.kind, Kind::Many { .. })
+    }
+
+    /// Begins: takes the head. It is on its way when `poll_flush` has ended.
+    ///
+    /// # Errors
+    /// Where the connection cannot take it; nothing was sent then.
+    pub async fn begin(&mut self, sent: Sent<'_>) -> Result<(), Broken> {
+        self.method = sent.request.method.clone();
+        match &mut self.kind {
+            Kind::One { connection, .. } => {
+                let Some(connection) = connection else { return Err(Broken::Ended) };
+                begin_http1(connection, sent);
+                Ok(())
+            }
+            Kind::Many { send, response, stream, open, scheme } => {
+                let scheme = scheme.clone();
+                let request = translate::to_request(sent.request, sent.target, scheme, sent.hop, sent.edits)
+                    .map_err(|error| Broken::Protocol(error.to_string()))?;
+                let begun = match std::future::poll_fn(|context| send.poll_ready(context)).await {
+                    Ok(()) => send.send_request(request, sent.framing == Framing::Empty),
+                    Err(error) => Err(error),
+                };
+                let (future, body) = begun.inspect_err(|_| open.connection_is_gone())?;
+                *response = Some(future);
+                stream.send = (sent.framing != Framing::Empty).then_some(body);
+                Ok(())
+            }
+        }
+    }
+
+    /// The next head of the answer: interim ones, then the final one.
+    pub fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, Broken>> {
+        match &mut self.kind {
+            Kind::One { connection: Some(connection), keep, .. } => {
+                poll_http1_head(connection, keep, &self.method, context)
+            }
+            Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
+            Kind::Many { response, stream, open, .. } => {
+                let Some(future) = response else { return Poll::Ready(Err(Broken::Ended)) };
+                if let Poll::Ready(Some(interim)) = future.poll_informational(context) {
+                    return Poll::Ready(translated(&interim?));
+                }
+                let answer = ready!(Pin::new(future).poll(context));
+                let (parts, body) = match answer {
+                    Ok(answer) => answer.into_parts(),
+                    Err(error) => {
+                        if error.is_go_away() || error.is_io() {
+                            open.connection_is_gone();
+                        }
+                        return Poll::Ready(Err(error.into()));
+                    }
+                };
+                *response = None;
+                stream.receive = Some(body);
+                Poll::Ready(translated(&Response::from_parts(parts, ())))
+            }
+        }
+    }
+
+    /// How the body of the final answer ends; to be asked once, right behind its head.
+    ///
+    /// # Errors
+    /// Where it is not certain.
+    pub fn expect_body(&mut self, head: &ResponseHead) -> Result<Framing, Broken> {
+        match &mut self.kind {
+            Kind::One { connection: Some(connection), .. } => {
+                let framing = framing::response(head, &self.method)
+                    .map_err(|error| Broken::Protocol(error.to_string()))?;
+                connection.expect_body(framing);
+                Ok(framing)
+            }
+            Kind::One { connection: None, .. } => Err(Broken::Ended),
+            Kind::Many { stream, .. } => {
+                let length = translate::length(&head.head).map_err(|error| Broken::Protocol(error.to_string()))?;
+                let ended = stream.receive.as_ref().is_none_or(h2::RecvStream::is_end_stream);
+                Ok(match length {
+                    _ if ended => Framing::Empty,
+                    Some(length) => Framing::Length(length),
+                    None => Framing::Chunked,
+                })
+            }
+        }
+    }
+
+    /// Goes on without framing both ways, after a 101.
+    pub fn tunnel(&mut self) {
+        if let Kind::One { connection: Some(connection), keep, .. } = &mut self.kind {
+            connection.tunnel();
+            *keep = false;
+        }
+    }
+
+    /// Ends: gives the connection back, where both bodies came to their end and the endpoint keeps it.
+    pub fn finish(mut self, request_complete: bool) {
+        if let Kind::One { connection, home, keep } = &mut self.kind
+            && let (Some(connection), Some(home), true) = (connection.take(), home.take(), *keep && request_complete)
+            && connection.is_drained()
+            && connection.input.is_empty()
+            && connection.output.is_empty()
+        {
+            home.take_back(connection);
+        }
+    }
+
+    /// Whether the endpoint said that it did not process the request: it may be sent elsewhere, whatever it is.
+    #[must_use]
+    pub fn is_unprocessed(error: &Broken) -> bool {
+        match error {
+            Broken::Reset(error) => {
+                error.reason() == Some(h2::Reason::REFUSED_STREAM)
+                    || (error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR))
+            }
+            Broken::Io(_) | Broken::Ended | Broken::Protocol(_) | Broken::TooLarge(_) => false,
+        }
+    }
+}
+
+fn translated(response: &Response<()>) -> Result<ResponseHead, Broken> {
+    translate::response(response).map_err(|error| Broken::Protocol(error.to_string()))
+}
+
+fn begin_http1(connection: &mut Http1, sent: Sent<'_>) {
+    let Sent { request, target, hop, edits, framing, upgrade } = sent;
+    let has_length = request.head.of_kind(crate::http::head::Kind::ContentLength).next().is_some();
+    let own = write::Own {
+        chunked: framing == Framing::Chunked,
+        length: match framing {
+            Framing::Length(length) if !has_length => Some(length),
+            _ => None,
+        },
+        trailers: hop.trailers,
+        upgrade,
+        ..write::Own::default()
+    };
+    write::request(connection.output.small(), request, target, hop, edits, own);
+    connection.begin_body(match framing {
+        Framing::Chunked => Outgoing::Chunked,
+        Framing::Empty | Framing::Length(_) | Framing::UntilClose => Outgoing::Plain,
+    });
+}
+
+fn poll_http1_head(
+    connection: &mut Http1,
+    keep: &mut bool,
+    method: &Method,
+    context: &mut Context<'_>,
+) -> Poll<Result<ResponseHead, Broken>> {
+    loop {
+        if !connection.input.is_empty() {
+            let parsed = parse::response(&mut connection.input, BOUNDS)
+                .map_err(|error| Broken::Protocol(error.to_string()))?;
+            if let Some(head) = parsed {
+                let hop = hygiene::hop(&head.head, head.version);
+                let framing = framing::response(&head, method);
+                *keep = !hop.close && framing.is_ok_and(|framing| framing != Framing::UntilClose);
+                return Poll::Ready(Ok(head));
+            }
+        }
+        if !ready!(connection.poll_fill(context))? {
+            return Poll::Ready(Err(Broken::Ended));
+        }
+    }
+}
+
+impl Side for Exchange {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, Broken>> {
+        match &mut self.kind {
+            Kind::One { connection: Some(connection), .. } => connection.poll_frame(context),
+            Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
+            Kind::Many { stream, .. } => stream.poll_frame(context),
+        }
+    }
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        match &mut self.kind {
+            Kind::One { connection: Some(connection), .. } => connection.poll_ready(context),
+            Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
+            Kind::Many { stream, .. } => stream.poll_ready(context),
+        }
+    }
+
+    fn put(&mut self, frame: Frame) {
+        match &mut self.kind {
+            Kind::One { connection: Some(connection), .. } => connection.put(frame),
+            Kind::One { connection: None, .. } => {}
+            Kind::Many { stream, .. } => stream.put(frame),
+        }
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        match &mut self.kind {
+            Kind::One { connection: Some(connection), .. } => connection.poll_flush(context),
+            Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
+            Kind::Many { stream, .. } => stream.poll_flush(context),
+        }
+    }
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Exchange").field("reused", &self.reused).finish_non_exhaustive()
+    }
+}

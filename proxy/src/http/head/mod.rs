@@ -1,0 +1,168 @@
+//! The head of a message: what a request or an answer says before its body.
+//!
+//! In: bytes of HTTP/1, or the headers of HTTP/2. Out: one form of both, so that nothing behind it knows which engine
+//! read them. The lines stay in the block in which they came, and most are written on from there in one piece.
+
+pub mod framing;
+pub mod hygiene;
+pub mod parse;
+pub mod translate;
+pub mod write;
+
+use bytes::Bytes;
+use http::{Method, Version};
+
+/// The lines of a head, in the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    block: Bytes,
+    lines: Vec<Line>,
+}
+
+/// One line, by its places in the block.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// The whole line, its end included.
+    start: u32,
+    end: u32,
+    name_end: u32,
+    value_start: u32,
+    value_end: u32,
+    kind: Kind,
+}
+
+/// The fields that a proxy has to know (RFC 9110, sections 6 and 7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any other field.
+    Other,
+    /// `Host`.
+    Host,
+    /// `Connection`.
+    Connection,
+    /// `Content-Length`.
+    ContentLength,
+    /// `Transfer-Encoding`.
+    TransferEncoding,
+    /// `TE`.
+    Te,
+    /// `Upgrade`.
+    Upgrade,
+    /// `Keep-Alive`.
+    KeepAlive,
+    /// `Proxy-Connection`.
+    ProxyConnection,
+    /// `HTTP2-Settings`.
+    Http2Settings,
+    /// `Expect`.
+    Expect,
+}
+
+/// The head of a request.
+#[derive(Clone, Debug)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// What is asked for: path and query, or `*`.
+    pub target: Bytes,
+    /// The version in which it came.
+    pub version: Version,
+    /// `Host`, or `:authority`.
+    pub host: Option<Bytes>,
+    /// Extended CONNECT's `:protocol` (RFC 8441).
+    pub protocol: Option<Bytes>,
+    /// How many bytes it took.
+    pub size: usize,
+    /// Its fields.
+    pub head: Head,
+}
+
+/// The head of an answer.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// The status.
+    pub status: u16,
+    /// The reason phrase of HTTP/1.
+    pub reason: Bytes,
+    /// The version in which it came.
+    pub version: Version,
+    /// Its fields.
+    pub head: Head,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// What a field of this name is. By length first, so that most names cost one comparison of numbers.
+    fn of(name: &[u8]) -> Self {
+        let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
+        match name.len() {
+            2 if is("te") => Self::Te,
+            4 if is("host") => Self::Host,
+            6 if is("expect") => Self::Expect,
+            7 if is("upgrade") => Self::Upgrade,
+            10 if is("connection") => Self::Connection,
+            10 if is("keep-alive") => Self::KeepAlive,
+            14 if is("content-length") => Self::ContentLength,
+            14 if is("http2-settings") => Self::Http2Settings,
+            16 if is("proxy-connection") => Self::ProxyConnection,
+            17 if is("transfer-encoding") => Self::TransferEncoding,
+            _ => Self::Other,
+        }
+    }
+}
+
+// === impl Head ===
+
+impl Head {
+    /// The fields, as name, value and kind.
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8], Kind)> {
+        self.lines.iter().map(|line| (self.name(line), self.value(line), line.kind))
+    }
+
+    /// The values of the fields of one kind.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &[u8]> {
+        self.lines.iter().filter(move |line| line.kind == kind).map(|line| self.value(line))
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there is no field.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The first value of the field of this lower-case name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.lines.iter().find(|line| is_named(self.name(line), name)).map(|line| self.value(line))
+    }
+
+    /// A part of the block that shares its memory.
+    fn share(&self, part: &[u8]) -> Bytes {
+        self.block.slice_ref(part)
+    }
+
+    fn name(&self, line: &Line) -> &[u8] {
+        &self.block[line.start as usize..line.name_end as usize]
+    }
+
+    fn value(&self, line: &Line) -> &[u8] {
+        &self.block[line.value_start as usize..line.value_end as usize]
+    }
+}
+
+/// Whether a field's name is this lower-case one.
+fn is_named(name: &[u8], lower: &str) -> bool {
+    name.len() == lower.len() && name.eq_ignore_ascii_case(lower.as_bytes())
+}
+
+/// The elements of a comma-separated list, trimmed, without empty ones.
+pub fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
