@@ -1,8 +1,30 @@
 //! Serves an HTTP connection.
 //!
 //! In: a connection. Out: its requests, each passed through the middleware, sent to an endpoint and answered.
+//!
+//! ```text
+//! client/    a connection, by what it speaks        -> a request's head        (HTTP/1 and HTTP/2 on one port)
+//! head/      heads: parsed, checked, changed, written
+//! exchange/  admit -> wait -> try, and again -> relay
+//! endpoint/  connections to endpoints, kept and opened
+//! wire/      bodies as frames, over HTTP/1, HTTP/2 or without framing
+//! ```
+//!
+//! Everything of a connection happens on one thread. HTTP/1 is read by `httparse` and framed here, for what a mesh adds to
+//! a request is mostly the cost of its HTTP/1; HTTP/2 is the `h2` library's.
 
-use crate::{balance::Dice, listen::Arrival, status::Status};
+mod client;
+mod endpoint;
+mod exchange;
+mod head;
+mod mirror;
+mod wire;
+
+pub use head::fuzz;
+
+use crate::{balance::Dice, listen::Arrival, route::Route, status::Status};
+use endpoint::Pool;
+use exchange::Known;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 
@@ -16,20 +38,47 @@ pub struct Timeouts {
 }
 
 /// One worker's engine: all its listeners share it, and with it one pool of connections to endpoints.
-#[derive(Clone)]
-pub struct Engine {
-    _dice: Arc<Dice>,
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Worker>);
+
+/// What a worker's exchanges share.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    node: String,
+    status: Status,
+    dice: Arc<Dice>,
+    pool: Pool,
+    timeouts: Timeouts,
 }
 
 // === impl Engine ===
 
 impl Engine {
-    /// An engine for the thread that calls this.
+    /// An engine for the thread that calls this, within its runtime.
     #[must_use]
-    pub fn new(_status: &Status, dice: Arc<Dice>, _timeouts: Timeouts) -> Self {
-        Self { _dice: dice }
+    pub fn new(node: String, status: &Status, dice: Arc<Dice>, timeouts: Timeouts) -> Self {
+        let pool = Pool::default();
+        tokio::spawn(pool.sweep());
+        Self(Arc::new(Worker { node, status: status.clone(), dice, pool, timeouts }))
     }
 
     /// Serves a connection until either side ends it.
-    pub async fn serve(self, _stream: TcpStream, _arrival: Arrival) {}
+    pub async fn serve(self, stream: TcpStream, arrival: Arrival) {
+        client::http1::serve(&self.0, Known::new(arrival), stream).await;
+    }
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// Where requests of a connection go now; none where its port is no longer served.
+    fn route(&self, known: &Known) -> Option<Arc<Route>> {
+        let plan = self.status.plan.load();
+        plan.as_ref().and_then(|plan| crate::route::route(plan, &known.arrival.target))
+    }
+
+    /// Whether clients of this connection must be told to connect anew.
+    fn is_leaving(&self, known: &Known) -> bool {
+        self.status.drain.is_retiring() || known.arrival.stop.is_cancelled()
+    }
 }

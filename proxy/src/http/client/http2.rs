@@ -1,0 +1,154 @@
+//! The life of a client's connection of HTTP/2: requests side by side.
+//!
+//! In: a connection. Out: its requests, each on a task of its own on the same thread. When its listener goes the client is
+//! told so by GOAWAY, and what is under way is finished.
+
+use super::side::{Client, Http2Client, Own};
+use crate::{
+    cause::Cause,
+    http::{
+        Worker,
+        exchange::{Call, Known, exchange},
+        head::{framing::Framing, hygiene::Hop, translate},
+        wire::{Side, alarm::Alarm, http2::Http2, rewound::Rewound},
+    },
+    middleware::Answer,
+};
+use bytes::Bytes;
+use h2::{RecvStream, server::SendResponse};
+use http::Request;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+use tokio::time::{Instant, timeout};
+
+/// How much of one body, and of all bodies of a connection, a client may send before it is asked for more: what a fast
+/// network carries within one round trip.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// How many requests one connection may have under way: what gRPC clients count with, and well below a bulkhead.
+const MOST_STREAMS: u32 = 256;
+/// How many streams that the client has reset may wait to be cleaned up before the connection is ended as an attack
+/// (CVE-2023-44487, "rapid reset").
+const MOST_RESET: usize = 100;
+/// How much of one stream's answer waits in memory for a client that does not read.
+const LARGEST_SEND_BUFFER: usize = 256 * 1024;
+/// How long the first settings may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Counts the requests that are under way.
+struct UnderWay(Arc<AtomicUsize>);
+
+/// Serves a connection to its end.
+pub async fn serve(worker: &Arc<Worker>, known: Known, io: Rewound) {
+    let limits = worker.route(&known).map(|route| route.policy.limits.clone()).unwrap_or_default();
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(limits.head_bytes)
+        .max_pending_accept_reset_streams(MOST_RESET)
+        .max_send_buffer_size(LARGEST_SEND_BUFFER)
+        .enable_connect_protocol();
+    let handshake = timeout(HANDSHAKE, builder.handshake::<_, Bytes>(io));
+    let Ok(Ok(mut connection)) = handshake.await else { return };
+    let known = Arc::new(known);
+    let under_way = Arc::new(AtomicUsize::new(0));
+    let mut stopped = pin!(known.arrival.stop.cancelled());
+    let mut alarm = Alarm::default();
+    let mut leaving = false;
+    loop {
+        let mut rests = None;
+        let accepted = poll_fn(|context| {
+            if let Poll::Ready(accepted) = connection.poll_accept(context) {
+                return Poll::Ready(accepted);
+            }
+            if !leaving && (worker.is_leaving(&known) || stopped.as_mut().poll(context).is_ready()) {
+                leaving = true;
+                connection.graceful_shutdown();
+                return connection.poll_accept(context);
+            }
+            if under_way.load(Ordering::Relaxed) > 0 {
+                return Poll::Pending;
+            }
+            let until = *rests.get_or_insert_with(|| Instant::now() + worker.timeouts.idle);
+            if alarm.poll(context, until).is_ready() {
+                leaving = true;
+                connection.graceful_shutdown();
+                return connection.poll_accept(context);
+            }
+            Poll::Pending
+        })
+        .await;
+        let Some(Ok((request, respond))) = accepted else { return };
+        under_way.fetch_add(1, Ordering::Relaxed);
+        let counted = UnderWay(Arc::clone(&under_way));
+        let (worker, known) = (Arc::clone(worker), Arc::clone(&known));
+        tokio::spawn(async move {
+            let _counted = counted;
+            serve_request(&worker, &known, request, respond).await;
+        });
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn serve_request(
+    worker: &Worker,
+    known: &Known,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let started = Instant::now();
+    let (parts, body) = request.into_parts();
+    let ended = body.is_end_stream();
+    let stream = Http2::new(None, Some(body));
+    let read = translate::request(&parts).and_then(|request| {
+        let length = translate::length(&request.head)?;
+        Ok((request, length))
+    });
+    let (request, length) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            let answer = Answer::of(Cause::BadRequest).with_text(error.to_string());
+            return refuse(worker, known, Http2Client::unread(respond, stream), &answer).await;
+        }
+    };
+    let framing = match length {
+        _ if ended => Framing::Empty,
+        Some(length) if request.protocol.is_none() => Framing::Length(length),
+        _ => Framing::Chunked,
+    };
+    let trailers = request.head.get("te").is_some();
+    let hop = Hop { trailers, ..Hop::default() };
+    let upgrade = request.protocol.clone();
+    let mut client = Http2Client::new(respond, stream, &request);
+    let call = Call { started, route: worker.route(known), request, hop, framing, upgrade };
+    exchange(worker, known, call, &mut client, &mut Alarm::default()).await;
+}
+
+/// Answers what cannot be exchanged.
+async fn refuse(worker: &Worker, known: &Known, mut client: Http2Client, answer: &Answer) {
+    if let Some(route) = worker.route(known) {
+        route.traffic.own(answer.cause);
+    }
+    let rendered = answer.render(&worker.node, false);
+    client.put_own(Own {
+        status: rendered.status,
+        fields: rendered.fields,
+        body: rendered.body.map(Bytes::from).unwrap_or_default(),
+    });
+    let _ = poll_fn(|context| client.poll_flush(context)).await; // where this fails the client is gone
+}

@@ -1,0 +1,190 @@
+//! Decides whether a request goes on at all, and what is changed on its way.
+//!
+//! In: a request on its route. Out: what it may take with it, or the answer instead. The cheapest refusals come first.
+
+use super::{Call, Failed, Known, deadline::Deadlines};
+use crate::{
+    balance,
+    cause::Cause,
+    guard::{bulkhead::{Entry, Permit, Waiting}, rate::RateKey},
+    http::{Worker, client::Client, wire::alarm::Alarm},
+    middleware::{self, Answer, Changes, Fields, Request},
+    route::Route,
+};
+use http::Method;
+use std::{
+    future::{Future, poll_fn},
+    net::IpAddr,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+use tokio::time::Instant;
+use weft_contract::policy::{HashKey, RateLimitKey};
+
+/// What a request that was admitted has with it.
+#[derive(Debug)]
+pub struct Admitted {
+    /// What is changed.
+    pub changes: Changes,
+    /// The hash that an endpoint is chosen by, where one is.
+    pub key: Option<u64>,
+    /// The sticky cookie that the client sent.
+    pub sticky: Option<Vec<u8>>,
+    /// Whether the client is to be sent a sticky cookie.
+    pub permit: Option<Permit>,
+    waiting: Option<Waiting>,
+    /// What the proxy answers after the pause, instead of forwarding.
+    instead: Option<Answer>,
+}
+
+/// Decides on a request; nothing is waited for here.
+pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Result<Admitted, Failed> {
+    within_limits(route, call)?;
+    let now = call.started;
+    let mut changes = Changes::default();
+    let request = Request {
+        version: call.request.version,
+        method: &call.request.method,
+        target: std::str::from_utf8(&call.request.target).map_err(|_| Cause::BadRequest)?,
+        host: call.request.host.as_deref(),
+        fields: &call.request.head,
+        client: &known.client,
+        service: &route.target,
+        grpc: call.request.is_grpc(),
+    };
+    let passed = route.chain.pass(&request, &worker.dice, &mut changes);
+    let mut admitted = Admitted { changes, key: None, sticky: None, permit: None, waiting: None, instead: None };
+    if let Err(answer) = passed {
+        admitted.instead = Some(answer);
+        return Ok(admitted);
+    }
+    if let Some(limiter) = &route.guards.rate {
+        let address = known.client.address;
+        rate(worker, route, &request, address, limiter.key(), |key| limiter.check(key, now)).map_err(|pause| {
+            Answer::of(Cause::RateLimited).with_retry_after(pause)
+        })?;
+    }
+    if let Some(breaker) = &route.guards.breaker {
+        breaker
+            .admit(&worker.dice, now)
+            .map_err(|open| Answer::of(Cause::BreakerOpen).with_retry_after(open.retry_after))?;
+    }
+    match route.guards.bulkhead.enter(&route.guards.bulkhead.source(known.client.address)) {
+        Entry::In(permit) => admitted.permit = Some(permit),
+        Entry::Wait(waiting) => admitted.waiting = Some(waiting),
+        Entry::Full => return Err(overloaded().into()),
+    }
+    route.budget.request(now);
+    admitted.key = route.balancer.hash_key().and_then(|key| hash(key, &request));
+    admitted.sticky = route
+        .balancer
+        .sticky()
+        .and_then(|sticky| middleware::cookie(request.fields, &sticky.name, <[u8]>::to_vec));
+    Ok(admitted)
+}
+
+/// What holds whatever the Service asks for.
+fn within_limits(route: &Route, call: &Call) -> Result<(), Cause> {
+    let limits = &route.policy.limits;
+    if call.request.size > limits.head_bytes as usize || call.request.head.len() > limits.header_count as usize {
+        return Err(Cause::HeadTooLarge);
+    }
+    // A tunnel to wherever the client likes is no matter of a mesh; RFC 8441's is one of WebSockets only.
+    if call.request.method == Method::CONNECT {
+        return match call.request.protocol.as_deref() {
+            None => Err(Cause::MethodRefused),
+            Some(b"websocket") => Ok(()),
+            Some(_) => Err(Cause::NotImplemented),
+        };
+    }
+    Ok(())
+}
+
+fn overloaded() -> Answer {
+    Answer::of(Cause::Overloaded).with_retry_after(Duration::from_secs(1))
+}
+
+fn rate(
+    worker: &Worker,
+    route: &Route,
+    request: &Request<'_>,
+    address: IpAddr,
+    by: &RateLimitKey,
+    check: impl FnOnce(RateKey<'_>) -> Result<(), Duration>,
+) -> Result<(), Duration> {
+    route.traffic.carried();
+    match by {
+        RateLimitKey::SourceAddress => check(RateKey::Address(address)),
+        RateLimitKey::Service => check(RateKey::Service),
+        RateLimitKey::Header(name) => check(RateKey::Value(request.fields.get(name).unwrap_or_default())),
+        RateLimitKey::ServiceAccount => {
+            let plan = worker.status.plan.load();
+            match plan.as_ref().and_then(|plan| plan.source(address)) {
+                Some(source) => check(RateKey::Account {
+                    namespace: &source.namespace,
+                    name: &source.service_account,
+                }),
+                None => check(RateKey::Address(address)),
+            }
+        }
+    }
+}
+
+fn hash(key: &HashKey, request: &Request<'_>) -> Option<u64> {
+    match key {
+        HashKey::Header(name) => request.fields.get(name).map(balance::hash),
+        HashKey::Cookie(name) => middleware::cookie(request.fields, name, balance::hash),
+        HashKey::SourceAddress => Some(match request.client.address {
+            IpAddr::V4(address) => balance::hash(&address.octets()),
+            IpAddr::V6(address) => balance::hash(&address.octets()),
+        }),
+    }
+}
+
+/// Waits for what was asked for: a pause on purpose, and the request's turn.
+pub async fn wait<C: Client>(
+    worker: &Worker,
+    admitted: &mut Admitted,
+    client: &mut C,
+    alarm: &mut Alarm,
+    deadlines: &Deadlines,
+) -> Result<(), Failed> {
+    let _ = worker;
+    if let Some(pause) = admitted.changes.delay.take() {
+        while_there(client, alarm, deadlines, tokio::time::sleep(pause)).await?;
+    }
+    if let Some(answer) = admitted.instead.take() {
+        return Err(answer.into());
+    }
+    if let Some(waiting) = admitted.waiting.take() {
+        let turn = while_there(client, alarm, deadlines, waiting.turn()).await?;
+        admitted.permit = Some(turn.map_err(|_| overloaded())?);
+    }
+    Ok(())
+}
+
+/// Waits as long as the client does, and as the request may.
+pub async fn while_there<C: Client, T>(
+    client: &mut C,
+    alarm: &mut Alarm,
+    deadlines: &Deadlines,
+    awaited: impl Future<Output = T>,
+) -> Result<T, Failed> {
+    let mut awaited = pin!(awaited);
+    poll_fn(|context| {
+        if let Poll::Ready(done) = awaited.as_mut().poll(context) {
+            return Poll::Ready(Ok(done));
+        }
+        if client.poll_gone(context).is_ready() {
+            return Poll::Ready(Err(Failed::Client));
+        }
+        if let Some(deadline) = deadlines.nearest(false)
+            && alarm.poll(context, deadline).is_ready()
+        {
+            return Poll::Ready(Err(deadlines.passed(Instant::now(), false).into()));
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,148 @@
+//! One request, from its head to the last byte of its answer.
+//!
+//! In: a request on a client's connection. Out: the answer of an endpoint, or one of the proxy's own that says why there is
+//! none. The steps, in this order: admit, wait, try (and try again), relay; and whatever came of it is counted once.
+
+mod admit;
+mod deadline;
+mod outcome;
+mod record;
+mod relay;
+mod replay;
+mod tries;
+
+use super::{
+    Worker,
+    client::Client,
+    head::{RequestHead, framing::Framing, hygiene::Hop},
+    wire::alarm::Alarm,
+};
+use crate::{cause::Cause, listen::Arrival, middleware, middleware::Answer, route::Route};
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Who is connected, and where; made once for a connection.
+#[derive(Debug)]
+pub struct Known {
+    /// Where the connection arrived.
+    pub arrival: Arrival,
+    /// Who it is.
+    pub client: middleware::Client,
+}
+
+/// A request whose head was read.
+#[derive(Debug)]
+pub struct Call {
+    /// When its first byte came, or so.
+    pub started: Instant,
+    /// Where it goes; none where the port is no longer served.
+    pub route: Option<Arc<Route>>,
+    /// Its head.
+    pub request: RequestHead,
+    /// What the connection's own fields of the head said.
+    pub hop: Hop,
+    /// How its body ends.
+    pub framing: Framing,
+    /// The protocol that it wants to change to.
+    pub upgrade: Option<Bytes>,
+}
+
+/// Why an exchange came to no answer of an endpoint.
+#[derive(Debug)]
+pub enum Failed {
+    /// The client is gone, or broke the protocol within its body.
+    Client,
+    /// The proxy answers itself.
+    Answer(Box<Answer>),
+}
+
+impl From<Answer> for Failed {
+    fn from(answer: Answer) -> Self {
+        Self::Answer(Box::new(answer))
+    }
+}
+
+impl From<Cause> for Failed {
+    fn from(cause: Cause) -> Self {
+        Self::Answer(Box::new(Answer::of(cause)))
+    }
+}
+
+// === impl Known ===
+
+impl Known {
+    /// What is known of a connection that arrived.
+    #[must_use]
+    pub fn new(arrival: Arrival) -> Self {
+        let client = middleware::Client::new(arrival.client.ip());
+        Self { arrival, client }
+    }
+}
+
+/// Exchanges one request for its answer.
+pub async fn exchange<C: Client>(
+    worker: &Worker,
+    known: &Known,
+    mut call: Call,
+    client: &mut C,
+    alarm: &mut Alarm,
+) {
+    let grpc = call.request.is_grpc();
+    let Some(route) = call.route.take() else {
+        client.leave();
+        own_answer(worker, client, &Answer::of(Cause::NoService), grpc).await;
+        return;
+    };
+    let mut record = record::Record::new(Arc::clone(&route.traffic), call.started);
+    let done = answered(worker, known, &route, &call, client, alarm, &mut record).await;
+    match done {
+        Ok(()) => {}
+        Err(Failed::Client) => client.abort(),
+        Err(Failed::Answer(answer)) => {
+            record.own(answer.cause, answer.status);
+            tracing::debug!(
+                service = %route.target.service,
+                flag = answer.cause.flag(),
+                status = answer.status,
+                "answered by the proxy"
+            );
+            if client.is_answered() {
+                client.abort();
+            } else {
+                if worker.is_leaving(known) {
+                    client.leave();
+                }
+                own_answer(worker, client, &answer, grpc).await;
+            }
+        }
+    }
+}
+
+async fn answered<C: Client>(
+    worker: &Worker,
+    known: &Known,
+    route: &Arc<Route>,
+    call: &Call,
+    client: &mut C,
+    alarm: &mut Alarm,
+    record: &mut record::Record,
+) -> Result<(), Failed> {
+    let mut admitted = admit::admit(worker, known, route, call)?;
+    let mut deadlines = deadline::Deadlines::new(route, call);
+    admit::wait(worker, &mut admitted, client, alarm, &deadlines).await?;
+    let tried = tries::tries(worker, route, call, &admitted, client, alarm, &mut deadlines, record).await?;
+    relay::relay(worker, known, route, call, &mut admitted, tried, client, alarm, &mut deadlines, record).await
+}
+
+/// Sends an answer of the proxy's own.
+async fn own_answer<C: Client>(worker: &Worker, client: &mut C, answer: &Answer, grpc: bool) {
+    let rendered = answer.render(&worker.node, grpc);
+    client.put_own(super::client::Own {
+        status: rendered.status,
+        fields: rendered.fields,
+        body: rendered.body.map(Bytes::from).unwrap_or_default(),
+    });
+    // Where this fails the client is gone, which needs no answer.
+    let _ = std::future::poll_fn(|context| client.poll_flush(context)).await;
+}

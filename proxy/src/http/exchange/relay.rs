@@ -1,0 +1,199 @@
+//! Relays an answer to the client, while what is left of the request still goes to the endpoint.
+//!
+//! In: an exchange behind the head of its answer. Out: the client has the whole answer, or knows that it has not.
+
+use super::{
+    Call, Failed, Known, admit::Admitted, deadline::Deadlines, record::Record,
+    replay::{Fault, Replay},
+    tries::Tried,
+};
+use crate::{
+    cause::Cause,
+    http::{
+        Worker,
+        client::Client,
+        endpoint::Exchange,
+        head::framing::Framing,
+        mirror,
+        wire::{Broken, Side, alarm::Alarm},
+    },
+    middleware::{self, Edit},
+    route::Route,
+};
+use http::header::SET_COOKIE;
+use std::{
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+use tokio::time::Instant;
+
+/// Relays the answer.
+#[allow(clippy::too_many_arguments)] // what an exchange has, each borrowed for itself
+pub async fn relay<C: Client>(
+    worker: &Worker,
+    known: &Known,
+    route: &Arc<Route>,
+    call: &Call,
+    admitted: &mut Admitted,
+    tried: Tried,
+    client: &mut C,
+    alarm: &mut Alarm,
+    deadlines: &mut Deadlines,
+    record: &mut Record,
+) -> Result<(), Failed> {
+    let Tried { mut exchange, head, framing, endpoint, mut replay } = tried;
+    record.answered(head.status);
+    stick(route, admitted, &endpoint);
+    if worker.is_leaving(known) {
+        client.leave();
+    }
+    let edits = &admitted.changes.response;
+    let tunnel = head.status == 101;
+    if tunnel {
+        if call.upgrade.is_none() {
+            record.failed(Cause::BadAnswer);
+            return Err(Cause::BadAnswer.into());
+        }
+        exchange.tunnel();
+        client.put_upgrade(&head, edits);
+        replay = Replay::new(&Call::tunnel(call), 0, None);
+    } else {
+        replay.settle(admitted.changes.mirror);
+        client.put_head(&head, edits, framing);
+    }
+    deadlines.head_has_come();
+    let mut course = Course { downloaded: framing == Framing::Empty && !tunnel, flushed: false, upload_failed: false, tunnel };
+    let relayed = poll_fn(|context| {
+        course.poll(context, client, &mut exchange, &mut replay, alarm, deadlines)
+    })
+    .await;
+    if let Err(Failed::Answer(answer)) = &relayed {
+        record.failed(answer.cause);
+    }
+    relayed?;
+    exchange.finish(replay.is_finished() && !course.upload_failed);
+    drop(endpoint);
+    if admitted.changes.mirror
+        && let Some(body) = replay.into_kept()
+    {
+        mirror::send(worker, route, call, &admitted.changes, body);
+    }
+    Ok(())
+}
+
+/// Sends a client its sticky cookie, where it has none for this endpoint.
+fn stick(route: &Route, admitted: &mut Admitted, endpoint: &crate::balance::InFlight) {
+    let Some(sticky) = route.balancer.sticky() else { return };
+    let value = endpoint.state().cookie_value();
+    if admitted.sticky.as_deref() != Some(value.as_bytes())
+        && let Some(line) = middleware::set_cookie(&sticky.name, &value)
+    {
+        admitted.changes.response.push(Edit::Add(SET_COOKIE, line));
+    }
+}
+
+/// How far the relaying is.
+struct Course {
+    /// The endpoint has sent all.
+    downloaded: bool,
+    /// The client has been sent all.
+    flushed: bool,
+    /// The endpoint takes no more of the request.
+    upload_failed: bool,
+    /// The protocol was changed: each direction ends for itself.
+    tunnel: bool,
+}
+
+// === impl Course ===
+
+impl Course {
+    fn poll<C: Client>(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &mut C,
+        exchange: &mut Exchange,
+        replay: &mut Replay,
+        alarm: &mut Alarm,
+        deadlines: &mut Deadlines,
+    ) -> Poll<Result<(), Failed>> {
+        let before = replay.moved;
+        self.poll_upload(context, client, exchange, replay)?;
+        let mut moved = replay.moved != before;
+        if let Poll::Ready(done) = self.poll_download(context, client, exchange, &mut moved) {
+            done?;
+        }
+        let uploaded = replay.is_finished() || self.upload_failed;
+        if self.flushed && (uploaded || !self.tunnel) {
+            return Poll::Ready(Ok(()));
+        }
+        if moved {
+            deadlines.moved();
+        }
+        if client.poll_gone(context).is_ready() {
+            return Poll::Ready(Err(Failed::Client));
+        }
+        let uploading = replay.is_awaited() && !self.tunnel && !self.upload_failed;
+        if let Some(deadline) = deadlines.nearest(uploading)
+            && alarm.poll(context, deadline).is_ready()
+        {
+            return Poll::Ready(Err(deadlines.passed(Instant::now(), uploading).into()));
+        }
+        Poll::Pending
+    }
+
+    fn poll_upload<C: Client>(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &mut C,
+        exchange: &mut Exchange,
+        replay: &mut Replay,
+    ) -> Result<(), Failed> {
+        if replay.is_finished() || self.upload_failed {
+            return Ok(());
+        }
+        match replay.poll_upload(context, client, exchange) {
+            Poll::Ready(Err(Fault::Client(failed))) => Err(failed),
+            // Its answer is on its way; what is wrong shows there.
+            Poll::Ready(Err(Fault::Endpoint(_))) => {
+                self.upload_failed = true;
+                Ok(())
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
+    }
+
+    fn poll_download<C: Client>(
+        &mut self,
+        context: &mut Context<'_>,
+        client: &mut C,
+        exchange: &mut Exchange,
+        moved: &mut bool,
+    ) -> Poll<Result<(), Failed>> {
+        let gone = |_: Broken| Failed::Client;
+        while !self.downloaded {
+            ready!(client.poll_ready(context)).map_err(gone)?;
+            match exchange.poll_frame(context) {
+                Poll::Ready(Ok(frame)) => {
+                    *moved = true;
+                    self.downloaded = frame.is_last();
+                    client.put(frame);
+                }
+                Poll::Ready(Err(error)) => {
+                    let cause = match error {
+                        Broken::Protocol(_) | Broken::TooLarge(_) => Cause::BadAnswer,
+                        Broken::Io(_) | Broken::Ended | Broken::Reset(_) => Cause::EndpointReset,
+                    };
+                    return Poll::Ready(Err(cause.into()));
+                }
+                Poll::Pending => {
+                    ready!(client.poll_flush(context)).map_err(gone)?;
+                    return Poll::Pending;
+                }
+            }
+        }
+        ready!(client.poll_flush(context)).map_err(gone)?;
+        self.flushed = true;
+        Poll::Ready(Ok(()))
+    }
+}

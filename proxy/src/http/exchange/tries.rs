@@ -1,0 +1,333 @@
+//! Tries endpoints until one answers.
+//!
+//! In: a request that was admitted. Out: an exchange whose final head has come, or why there is none. A try that failed is
+//! repeated only where that is safe, where the Service asks for it, and where the budget allows it.
+
+use super::{
+    Call, Failed, admit,
+    admit::Admitted,
+    deadline::Deadlines,
+    outcome::{self, NoAnswer},
+    record::Record,
+    replay::{Fault, Replay},
+};
+use crate::{
+    balance::{InFlight, NoEndpoint, Outcome, Want},
+    cause::Cause,
+    guard::breaker::Sample,
+    http::{
+        Worker,
+        client::Client,
+        endpoint::{Error, Exchange, Sent},
+        head::{ResponseHead, framing::Framing},
+        wire::{Side, alarm::Alarm},
+    },
+    middleware::Answer,
+    retry::{self, Again, Attempt, Failure},
+    route::Route,
+};
+use std::{
+    future::poll_fn,
+    net::SocketAddr,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// A try that came to an answer.
+#[derive(Debug)]
+pub struct Tried {
+    /// The exchange, behind the head of its answer.
+    pub exchange: Exchange,
+    /// That head.
+    pub head: ResponseHead,
+    /// How the answer's body ends.
+    pub framing: Framing,
+    /// The endpoint, busy until this is dropped.
+    pub endpoint: InFlight,
+    /// The request's body.
+    pub replay: Replay,
+}
+
+/// What is known over all tries.
+struct Course<'a> {
+    worker: &'a Worker,
+    route: &'a Arc<Route>,
+    call: &'a Call,
+    tried: Vec<SocketAddr>,
+    tries: u32,
+    /// The answer to give when no endpoint is left.
+    last: Option<Cause>,
+}
+
+/// How one try ended.
+enum End {
+    Answered(Exchange, ResponseHead, Framing),
+    Failed(NoAnswer, bool),
+}
+
+/// Tries endpoints.
+#[allow(clippy::too_many_arguments)] // what an exchange has, each borrowed for itself
+pub async fn tries<C: Client>(
+    worker: &Worker,
+    route: &Arc<Route>,
+    call: &Call,
+    admitted: &Admitted,
+    client: &mut C,
+    alarm: &mut Alarm,
+    deadlines: &mut Deadlines,
+    record: &mut Record,
+) -> Result<Tried, Failed> {
+    let mut course = Course { worker, route, call, tried: Vec::new(), tries: 0, last: None };
+    let mut replay = Replay::new(call, course.keeps(admitted), route.chain.body_bytes());
+    loop {
+        let mut endpoint = course.pick(admitted)?;
+        let started = Instant::now();
+        deadlines.try_begins(started, route.policy.timeouts.per_try);
+        course.tries += 1;
+        course.tried.push(endpoint.address());
+        replay.rewind();
+        let end = one_try(&course, admitted, &endpoint, &mut replay, client, alarm, deadlines).await?;
+        let latency = started.elapsed();
+        let again = match &end {
+            End::Answered(_, head, framing) => {
+                let grpc_code = outcome::grpc_code(head, *framing);
+                endpoint.observe(outcome::of_answer(head, grpc_code, latency), Instant::now());
+                course.breaker(Some(head.status), latency);
+                let failure = Failure::Status { status: head.status, grpc_code };
+                course.again(&failure, true, &replay, false).map(|again| (again, outcome::pause(head)))
+            }
+            End::Failed(no_answer, sent) => {
+                record.failed(no_answer.cause);
+                endpoint.observe(no_answer.outcome.clone(), Instant::now());
+                course.breaker(None, latency);
+                course.last = Some(no_answer.cause);
+                course.again(&no_answer.failure, *sent, &replay, no_answer.unprocessed).map(|again| (again, None))
+            }
+        };
+        match (again, end) {
+            (Some((again, pause)), _) => {
+                drop(endpoint);
+                record.again();
+                course.rest(again, pause, client, alarm, deadlines).await?;
+            }
+            (None, End::Answered(exchange, head, framing)) => {
+                return Ok(Tried { exchange, head, framing, endpoint, replay });
+            }
+            (None, End::Failed(no_answer, _)) => return Err(no_answer.cause.into()),
+        }
+    }
+}
+
+/// One try, up to the final head of its answer. An error is the client's, or a deadline of the whole request.
+async fn one_try<C: Client>(
+    course: &Course<'_>,
+    admitted: &Admitted,
+    endpoint: &InFlight,
+    replay: &mut Replay,
+    client: &mut C,
+    alarm: &mut Alarm,
+    deadlines: &mut Deadlines,
+) -> Result<End, Failed> {
+    let mut exchange = match connect(course, endpoint, client, alarm, deadlines).await? {
+        Ok(exchange) => exchange,
+        Err(error) => return Ok(End::Failed(of_connect(&error), false)),
+    };
+    let call = course.call;
+    if exchange.is_http2() && call.upgrade.is_some() {
+        let text = "an endpoint that speaks HTTP/2 cannot be asked to change the protocol";
+        return Err(Answer::of(Cause::NotImplemented).with_text(text).into());
+    }
+    let target = admitted.changes.target.as_deref().map_or(&call.request.target[..], str::as_bytes);
+    let sent = Sent {
+        request: &call.request,
+        target,
+        hop: &call.hop,
+        edits: &admitted.changes.request,
+        framing: call.framing,
+        upgrade: call.upgrade.as_deref(),
+    };
+    if let Err(error) = exchange.begin(sent).await {
+        let no_answer = NoAnswer { unprocessed: true, ..outcome::of_broken(&error, exchange.reused) };
+        return Ok(End::Failed(no_answer, false));
+    }
+    match await_head(&mut exchange, replay, client, alarm, deadlines).await? {
+        Ok(head) => match exchange.expect_body(&head) {
+            Ok(framing) => Ok(End::Answered(exchange, head, framing)),
+            Err(error) => Ok(End::Failed(outcome::of_broken(&error, false), true)),
+        },
+        Err(no_answer) => Ok(End::Failed(no_answer, true)),
+    }
+}
+
+async fn connect<C: Client>(
+    course: &Course<'_>,
+    endpoint: &InFlight,
+    client: &mut C,
+    alarm: &mut Alarm,
+    deadlines: &Deadlines,
+) -> Result<Result<Exchange, Error>, Failed> {
+    let Course { worker, route, .. } = course;
+    // After a stale connection the next ones of the pool may be stale too, so a second try opens its own.
+    if course.tries <= 1
+        && let Some(exchange) = worker.pool.kept(endpoint.state(), &route.upstream)
+    {
+        return Ok(Ok(exchange));
+    }
+    let limit = route.policy.timeouts.connect.unwrap_or(worker.timeouts.connect);
+    let limit = deadlines.to_connect(Instant::now(), limit);
+    let open = worker.pool.open(endpoint.state(), &route.upstream, limit);
+    admit::while_there(client, alarm, deadlines, open).await
+}
+
+fn of_connect(error: &Error) -> NoAnswer {
+    NoAnswer {
+        cause: error.cause(),
+        failure: Failure::Connect,
+        outcome: Outcome::ConnectFailed,
+        unprocessed: false,
+    }
+}
+
+/// Sends the body, and waits for the final head of the answer.
+async fn await_head<C: Client>(
+    exchange: &mut Exchange,
+    replay: &mut Replay,
+    client: &mut C,
+    alarm: &mut Alarm,
+    deadlines: &mut Deadlines,
+) -> Result<Result<ResponseHead, NoAnswer>, Failed> {
+    let mut upload_failed = None;
+    let reused = exchange.reused;
+    poll_fn(|context| {
+        if !replay.is_finished() && upload_failed.is_none() {
+            let before = replay.moved;
+            match replay.poll_upload(context, client, exchange) {
+                Poll::Ready(Err(Fault::Client(failed))) => return Poll::Ready(Err(failed)),
+                // Maybe it has answered already, as one does that wants no more of a body.
+                Poll::Ready(Err(Fault::Endpoint(error))) => upload_failed = Some(error),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+            if replay.moved != before {
+                deadlines.moved();
+            }
+        }
+        loop {
+            match exchange.poll_head(context) {
+                Poll::Ready(Ok(head)) if (100..200).contains(&head.status) && head.status != 101 => {
+                    client.put_interim(&head);
+                }
+                Poll::Ready(Ok(head)) => return Poll::Ready(Ok(Ok(head))),
+                Poll::Ready(Err(error)) => {
+                    let error = upload_failed.take().unwrap_or(error);
+                    return Poll::Ready(Ok(Err(outcome::of_broken(&error, reused))));
+                }
+                Poll::Pending => break,
+            }
+        }
+        if let Poll::Ready(Err(_)) = client.poll_flush(context) {
+            return Poll::Ready(Err(Failed::Client));
+        }
+        if client.poll_gone(context).is_ready() {
+            return Poll::Ready(Err(Failed::Client));
+        }
+        let uploading = replay.is_awaited();
+        if let Some(deadline) = deadlines.nearest(uploading)
+            && alarm.poll(context, deadline).is_ready()
+        {
+            return Poll::Ready(late(deadlines.passed(Instant::now(), uploading)));
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// What a deadline means that passed before the head came: another try, or the end.
+fn late(cause: Cause) -> Result<Result<ResponseHead, NoAnswer>, Failed> {
+    match cause {
+        Cause::TryTimeout => Ok(Err(NoAnswer {
+            cause,
+            failure: Failure::TryTimeout,
+            outcome: Outcome::TimedOut { after: Duration::ZERO },
+            unprocessed: false,
+        })),
+        cause => Err(cause.into()),
+    }
+}
+
+// === impl Course ===
+
+impl Course<'_> {
+    /// How many bytes of the body are kept for another try.
+    fn keeps(&self, admitted: &Admitted) -> u64 {
+        let retry = &self.route.policy.retry;
+        let may_repeat = retry.attempts > 1;
+        if may_repeat || admitted.changes.mirror { u64::from(retry.buffer_bytes) } else { 0 }
+    }
+
+    fn pick(&self, admitted: &Admitted) -> Result<InFlight, Failed> {
+        let balancer = &self.route.balancer;
+        let now = Instant::now();
+        let want = Want { key: admitted.key, sticky: admitted.sticky.as_deref(), tried: &self.tried };
+        let picked = match balancer.pick(&want, &self.worker.dice, now) {
+            // There is no other one, and the last try may have failed by bad luck alone.
+            Err(NoEndpoint::AllTried) => {
+                balancer.pick(&Want { tried: &[], ..want }, &self.worker.dice, now)
+            }
+            picked => picked,
+        };
+        picked.map_err(|none| {
+            if let Some(cause) = self.last {
+                return cause.into();
+            }
+            let target = &self.route.target;
+            let (cause, text) = match none {
+                NoEndpoint::NoneReady | NoEndpoint::AllTried => (Cause::NoEndpoint, "is ready"),
+                NoEndpoint::Full => (Cause::Overloaded, "has room for another request"),
+            };
+            let text = format!("no endpoint of {}:{} {text}", target.service, target.port);
+            Answer::of(cause).with_text(text).into()
+        })
+    }
+
+    fn breaker(&self, status: Option<u16>, latency: Duration) {
+        if let Some(breaker) = &self.route.guards.breaker {
+            breaker.observe(Sample { status, latency }, Instant::now());
+        }
+    }
+
+    /// Whether there is another try.
+    fn again(&self, failure: &Failure, sent: bool, replay: &Replay, unprocessed: bool) -> Option<Again> {
+        let retry = &self.route.policy.retry;
+        let attempt = Attempt {
+            tries: self.tries,
+            idempotent: self.call.request.method.is_idempotent(),
+            sent: sent && !unprocessed,
+            replayable: replay.is_whole(),
+        };
+        let failure = if unprocessed { &Failure::Connect } else { failure };
+        let again = retry::again(retry, failure, &attempt)?;
+        self.route.budget.withdraw(Instant::now()).then_some(again)
+    }
+
+    /// Pauses between two tries.
+    async fn rest<C: Client>(
+        &self,
+        again: Again,
+        asked: Option<Duration>,
+        client: &mut C,
+        alarm: &mut Alarm,
+        deadlines: &Deadlines,
+    ) -> Result<(), Failed> {
+        let retry = &self.route.policy.retry;
+        let pause = match again {
+            Again::AtOnce => return Ok(()),
+            Again::AfterBackoff => retry::pause(retry, self.tries, &self.worker.dice),
+        };
+        // What asks to be left alone is not asked again before; another endpoint may be.
+        let others = self.route.balancer.endpoints().len() > self.tried.len();
+        let pause = if others { pause } else { asked.map_or(pause, |asked| asked.max(pause)) };
+        admit::while_there(client, alarm, deadlines, sleep(pause)).await
+    }
+}

@@ -1,0 +1,88 @@
+//! Sends a copy of a request elsewhere, whose answer nobody waits for.
+//!
+//! In: a request that was forwarded, with its whole body. Out: the same at an endpoint of the mirror's Service. It is sent
+//! after the request itself was answered, so that it costs that request nothing; a body that was too large to be kept is
+//! not copied.
+
+use super::{
+    Worker,
+    endpoint::Sent,
+    exchange::Call,
+    head::{RequestHead, framing::Framing, hygiene::Hop},
+    wire::{Broken, Frame, Side},
+};
+use crate::{balance::Want, middleware::Changes, middleware::Edit, route::Route};
+use std::{future::poll_fn, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// How long a copy may take in all.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// A copy on its way.
+struct Copy {
+    request: RequestHead,
+    hop: Hop,
+    framing: Framing,
+    target: Vec<u8>,
+    edits: Vec<Edit>,
+    body: Vec<Frame>,
+}
+
+/// Sends a copy, in the background.
+pub(super) fn send(worker: &Worker, route: &Route, call: &Call, changes: &Changes, body: Vec<Frame>) {
+    let Some(mirror) = &route.policy.actions.mirror else { return };
+    let plan = worker.status.plan.load();
+    let Some(to) = plan.as_ref().and_then(|plan| plan.route_of(&mirror.service, mirror.port)) else { return };
+    let now = Instant::now();
+    let Ok(endpoint) = to.balancer.pick(&Want::default(), &worker.dice, now) else { return };
+    let copy = Copy {
+        request: call.request.clone(),
+        hop: call.hop,
+        framing: call.framing,
+        target: changes.target.as_deref().map_or_else(|| call.request.target.to_vec(), |target| target.into()),
+        edits: changes.request.clone(),
+        body,
+    };
+    let (pool, limit) = (worker.pool.clone(), worker.timeouts.connect);
+    tokio::spawn(async move {
+        let upstream = Arc::clone(&to.upstream);
+        let sent = async {
+            let kept = pool.kept(endpoint.state(), &upstream);
+            let mut exchange = match kept {
+                Some(exchange) => exchange,
+                None => pool.open(endpoint.state(), &upstream, limit).await.ok()?,
+            };
+            copy.exchange(&mut exchange).await.ok()?;
+            exchange.finish(true);
+            Some(())
+        };
+        if !matches!(timeout(LIMIT, sent).await, Ok(Some(()))) {
+            tracing::debug!(service = %to.target.service, "a copy was not answered");
+        }
+    });
+}
+
+// === impl Copy ===
+
+impl Copy {
+    /// Sends the copy and reads its answer away, so that the connection can be used again.
+    async fn exchange(&self, exchange: &mut super::endpoint::Exchange) -> Result<(), Broken> {
+        let Self { request, hop, framing, target, edits, body } = self;
+        let sent = Sent { request, target, hop, edits, framing: *framing, upgrade: None };
+        exchange.begin(sent).await?;
+        for frame in body {
+            poll_fn(|context| exchange.poll_ready(context)).await?;
+            exchange.put(frame.clone());
+        }
+        poll_fn(|context| exchange.poll_flush(context)).await?;
+        let head = loop {
+            let head = poll_fn(|context| exchange.poll_head(context)).await?;
+            if head.status >= 200 {
+                break head;
+            }
+        };
+        exchange.expect_body(&head)?;
+        while !poll_fn(|context| exchange.poll_frame(context)).await?.is_last() {}
+        Ok(())
+    }
+}
