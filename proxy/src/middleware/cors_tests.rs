@@ -191,6 +191,17 @@ fn an_answer_that_is_for_all_is_the_same_for_all() {
 }
 
 #[test]
+fn an_answer_for_all_varies_where_some_are_named() {
+    let cors = policy::Cors { origins: list(&["*", "https://shop.example"]), expose: vec![], ..shop() };
+    let named = answered(cors.clone(), Some("https://shop.example"));
+    assert_eq!(named["access-control-allow-credentials"], "true");
+    let other = answered(cors.clone(), Some("https://other.example"));
+    let expected = [("access-control-allow-origin", "*"), ("vary", "Accept"), ("vary", "Origin")];
+    assert_eq!(lines(&other), expected, "and no credentials");
+    assert_eq!(lines(&answered(cors, None)), expected[1..]);
+}
+
+#[test]
 fn what_is_no_preflight_goes_on() {
     let options = || Scene { method: Method::OPTIONS, ..Scene::get("*") };
     assert!(options().pass(&policy(shop())).is_ok());

@@ -99,6 +99,7 @@ mod tests {
         let two = || Scene::get("/").with("X-Test", "a").with("x-test", "b");
         assert!(Scene::get("/").pass(&only(None)).is_ok());
         assert!(two().pass(&only(None)).is_err());
+        assert!(two().pass(&only(Some("a"))).is_err());
         assert!(two().pass(&only(Some("b"))).is_err());
         assert!(two().pass(&only(Some("c"))).is_ok());
         assert!(two().pass(&only(Some(""))).is_ok());
