@@ -38,7 +38,7 @@ async fn a_retiring_proxy_serves_and_sends_its_clients_elsewhere() {
     };
     within(ready).await;
     let (mut known, idle) = (connect(port).await, connect(port).await);
-    assert_eq!(exchange(&mut known, GET.as_bytes()).await.header("connection"), Some("keep-alive"));
+    assert_eq!(exchange(&mut known, GET.as_bytes()).await.header("connection"), None);
 
     let patience = Patience { quiet: Duration::from_secs(2), ..PATIENCE };
     let gone = tokio::spawn(mesh.proxy.drain(patience));

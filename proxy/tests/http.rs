@@ -216,7 +216,7 @@ async fn a_dead_endpoint_costs_no_request_not_even_a_post() {
     assert_eq!(backend.requests().len(), 30);
     let metrics = mesh.admin("/metrics").await;
     let failures =
-        r#"weft_upstream_failures_total{namespace="shop",service="web",port="80",reason="connect"}"#;
+        r#"weft_upstream_failures_total{namespace="shop",service="web",port="80",reason="connect_failed"}"#;
     assert!(metrics.text().contains(failures), "{}", metrics.text());
 }
 

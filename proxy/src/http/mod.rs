@@ -20,8 +20,6 @@ mod head;
 mod mirror;
 mod wire;
 
-pub use head::fuzz;
-
 use crate::{balance::Dice, listen::Arrival, route::Route, status::Status};
 use endpoint::Pool;
 use exchange::Known;
@@ -64,7 +62,7 @@ impl Engine {
 
     /// Serves a connection until either side ends it.
     pub async fn serve(self, stream: TcpStream, arrival: Arrival) {
-        client::http1::serve(&self.0, Known::new(arrival), stream).await;
+        client::http1::serve(&self.0, Arc::new(Known::new(arrival)), stream).await;
     }
 }
 

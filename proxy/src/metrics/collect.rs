@@ -3,8 +3,9 @@
 //! In: the plan, at each scrape. Out: its series. A route without traffic has none, so that a mesh of thousands of
 //! Services costs a scrape only what is used on this node.
 
-use super::{BUCKETS, Failure, Traffic};
+use super::{BUCKETS, Traffic};
 use crate::{
+    cause::Cause,
     plan::{Plan, SharedPlan},
     route::Route,
 };
@@ -14,6 +15,7 @@ use prometheus_client::{
     metrics::MetricType,
 };
 use std::{fmt, sync::atomic::Ordering};
+use tokio::time::Instant;
 
 /// Reads the routes at each scrape.
 #[derive(Debug)]
@@ -36,6 +38,10 @@ impl Collector for Routes {
         requests(&mut encoder, &plan)?;
         durations(&mut encoder, &plan)?;
         failures(&mut encoder, &plan)?;
+        own_answers(&mut encoder, &plan)?;
+        retries(&mut encoder, &plan)?;
+        endpoints(&mut encoder, &plan)?;
+        breakers(&mut encoder, &plan)?;
         tcp_bytes(&mut encoder, &plan)?;
         connections(&mut encoder, &plan)
     }
@@ -103,15 +109,76 @@ fn durations(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
 fn failures(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
     let mut metric = encoder.encode_descriptor(
         "upstream_failures",
-        "Tries at an endpoint that failed, and requests that had none",
+        "Tries at an endpoint that failed, by what came of them",
         None,
         MetricType::Counter,
     )?;
     each(plan, |route, port, traffic| {
-        Failure::ALL.iter().zip(&traffic.failures).try_for_each(|(failure, counter)| {
-            let labels = with(route, port, "reason", failure.label());
-            count(&mut metric, &labels, counter.load(Ordering::Relaxed))
+        Cause::ALL.iter().zip(&traffic.failures).try_for_each(|(cause, counter)| {
+            count(&mut metric, &with(route, port, "reason", cause.flag()), counter.load(Ordering::Relaxed))
         })
+    })
+}
+
+fn own_answers(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "own_answers",
+        "Requests that the proxy answered itself, or whose answer it broke off, by response flag",
+        None,
+        MetricType::Counter,
+    )?;
+    each(plan, |route, port, traffic| {
+        Cause::ALL.iter().zip(&traffic.own).try_for_each(|(cause, counter)| {
+            count(&mut metric, &with(route, port, "flag", cause.flag()), counter.load(Ordering::Relaxed))
+        })
+    })
+}
+
+fn retries(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric =
+        encoder.encode_descriptor("retries", "Tries beyond a request's first", None, MetricType::Counter)?;
+    each(plan, |route, port, traffic| match traffic.retries.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        number => metric
+            .encode_family(&labels(route, port))?
+            .encode_counter::<NoLabelSet, _, u64>(&number, None),
+    })
+}
+
+/// What takes part in balancing, and what is set aside, where a route has had traffic.
+fn endpoints(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "endpoints",
+        "Endpoints that can be picked, and those that are set aside for failing",
+        None,
+        MetricType::Gauge,
+    )?;
+    let now = Instant::now();
+    each(plan, |route, port, traffic| {
+        if traffic.connections_opened.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        let census = route.balancer.census(now);
+        for (state, number) in [("available", census.available), ("ejected", census.ejected)] {
+            let number = i64::try_from(number).unwrap_or(i64::MAX);
+            metric.encode_family(&with(route, port, "state", state))?.encode_gauge(&number)?;
+        }
+        Ok(())
+    })
+}
+
+fn breakers(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "circuit_breaker_trips",
+        "Times that a Service's circuit breaker has opened",
+        None,
+        MetricType::Counter,
+    )?;
+    each(plan, |route, port, _| match &route.guards.breaker {
+        None => Ok(()),
+        Some(breaker) => metric
+            .encode_family(&labels(route, port))?
+            .encode_counter::<NoLabelSet, _, u64>(&breaker.trips(), None),
     })
 }
 

@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use crate::plan::SharedPlan;
+use crate::{cause::Cause, plan::SharedPlan};
 
 /// Upper bounds of the duration buckets in microseconds: fine around what a request within a cluster takes.
 const BUCKETS: [u64; 13] = [
@@ -35,20 +35,13 @@ pub struct Traffic {
     /// Bytes of TCP connections, from the client and to it.
     received: AtomicU64,
     sent: AtomicU64,
-    failures: [AtomicU64; Failure::ALL.len()],
-}
-
-/// Why a try at an endpoint, or a request without one, failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// There was no endpoint to try.
-    NoEndpoint,
-    /// The connection was refused or not answered in time.
-    Connect,
-    /// The endpoint did not answer in time.
-    Timeout,
-    /// The connection broke before the answer was complete, or the answer was not HTTP.
-    Broken,
+    /// Tries at an endpoint that failed, by cause.
+    failures: [AtomicU64; Cause::ALL.len()],
+    /// Answers of the proxy's own, and answers that it broke off, by cause.
+    own: [AtomicU64; Cause::ALL.len()],
+    retries: AtomicU64,
+    /// Requests that a limit of the whole cluster counted.
+    carried: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -92,8 +85,29 @@ impl Traffic {
     }
 
     /// Counts a failed try at an endpoint.
-    pub fn failure(&self, failure: Failure) {
-        self.failures[failure as usize].fetch_add(1, Ordering::Relaxed);
+    pub fn failure(&self, cause: Cause) {
+        self.failures[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts an answer of the proxy's own.
+    pub fn own(&self, cause: Cause) {
+        self.own[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts another try.
+    pub fn retry(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that a limit of the whole cluster may concern.
+    pub fn carried(&self) {
+        self.carried.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests a limit of the whole cluster may have concerned.
+    #[must_use]
+    pub fn carried_so_far(&self) -> u64 {
+        self.carried.load(Ordering::Relaxed)
     }
 
     /// Counts bytes from the client of a TCP connection.
@@ -122,21 +136,6 @@ impl OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.0.connections_open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-// === impl Failure ===
-
-impl Failure {
-    const ALL: [Self; 4] = [Self::NoEndpoint, Self::Connect, Self::Timeout, Self::Broken];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::NoEndpoint => "no_endpoint",
-            Self::Connect => "connect",
-            Self::Timeout => "timeout",
-            Self::Broken => "broken",
-        }
     }
 }
 

@@ -44,10 +44,11 @@ enum Came {
 }
 
 /// Serves a connection to its end.
-pub async fn serve(worker: &Arc<Worker>, known: Known, tcp: TcpStream) {
+pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, tcp: TcpStream) {
     let mut connection = Box::new(Http1::new(Stream::Plain(tcp)));
     let mut alarm = Alarm::default();
-    let mut stopped = pin!(known.arrival.stop.cancelled());
+    let stop = known.arrival.stop.clone();
+    let mut stopped = pin!(stop.cancelled());
     let mut first = true;
     loop {
         connection.rest();

@@ -47,7 +47,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 struct UnderWay(Arc<AtomicUsize>);
 
 /// Serves a connection to its end.
-pub async fn serve(worker: &Arc<Worker>, known: Known, io: Rewound) {
+pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, io: Rewound) {
     let limits = worker.route(&known).map(|route| route.policy.limits.clone()).unwrap_or_default();
     let mut builder = h2::server::Builder::new();
     builder
@@ -60,7 +60,6 @@ pub async fn serve(worker: &Arc<Worker>, known: Known, io: Rewound) {
         .enable_connect_protocol();
     let handshake = timeout(HANDSHAKE, builder.handshake::<_, Bytes>(io));
     let Ok(Ok(mut connection)) = handshake.await else { return };
-    let known = Arc::new(known);
     let under_way = Arc::new(AtomicUsize::new(0));
     let mut stopped = pin!(known.arrival.stop.cancelled());
     let mut alarm = Alarm::default();

@@ -258,6 +258,12 @@ impl Http2Client {
         Self { respond, stream, is_head: request.method == Method::HEAD, answered: false }
     }
 
+    /// The side of a client whose request cannot even be read.
+    #[must_use]
+    pub fn unread(respond: SendResponse<Bytes>, stream: Http2) -> Self {
+        Self { respond, stream, is_head: false, answered: false }
+    }
+
     fn send(&mut self, response: Response<()>, without_body: bool) {
         self.answered = true;
         // Where this fails the stream is gone, which `poll_gone` tells.

@@ -8,7 +8,7 @@ use crate::{
     cause::Cause,
     guard::{bulkhead::{Entry, Permit, Waiting}, rate::RateKey},
     http::{Worker, client::Client, wire::alarm::Alarm},
-    middleware::{self, Answer, Changes, Fields, Request},
+    middleware::{self, Answer, Changes, Request},
     route::Route,
 };
 use http::Method;

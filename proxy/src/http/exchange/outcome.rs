@@ -49,8 +49,8 @@ pub struct NoAnswer {
     pub cause: Cause,
     /// For the decision on another try.
     pub failure: Failure,
-    /// For the endpoint.
-    pub outcome: balance::Outcome,
+    /// For the endpoint; none where it says nothing about it.
+    pub outcome: Option<balance::Outcome>,
     /// Whether the endpoint said that it has not processed the request.
     pub unprocessed: bool,
 }
@@ -68,7 +68,7 @@ pub fn of_broken(error: &Broken, reused: bool) -> NoAnswer {
         cause,
         failure: Failure::Reset { stale },
         // A kept connection that was closed meanwhile says nothing about its endpoint.
-        outcome: if stale || unprocessed { balance::Outcome::Abandoned } else { balance::Outcome::Reset },
+        outcome: (!stale && !unprocessed).then_some(balance::Outcome::Reset),
         unprocessed,
     }
 }

@@ -57,7 +57,7 @@ pub async fn relay<C: Client>(
         }
         exchange.tunnel();
         client.put_upgrade(&head, edits);
-        replay = Replay::new(&Call::tunnel(call), 0, None);
+        replay = Replay::tunnel();
     } else {
         replay.settle(admitted.changes.mirror);
         client.put_head(&head, edits, framing);

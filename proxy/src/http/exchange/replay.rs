@@ -66,6 +66,22 @@ impl Replay {
         }
     }
 
+    /// What an upgraded connection carries to the endpoint, until it ends.
+    #[must_use]
+    pub fn tunnel() -> Self {
+        Self {
+            kept: Vec::new(),
+            sent: 0,
+            size: 0,
+            limit: 0,
+            bound: None,
+            complete: false,
+            truncated: false,
+            finished: false,
+            moved: 0,
+        }
+    }
+
     /// Another try begins: everything is sent again.
     pub fn rewind(&mut self) {
         self.sent = 0;

@@ -20,7 +20,7 @@ use crate::{
         client::Client,
         endpoint::{Error, Exchange, Sent},
         head::{ResponseHead, framing::Framing},
-        wire::{Side, alarm::Alarm},
+        wire::alarm::Alarm,
     },
     middleware::Answer,
     retry::{self, Again, Attempt, Failure},
@@ -100,7 +100,9 @@ pub async fn tries<C: Client>(
             }
             End::Failed(no_answer, sent) => {
                 record.failed(no_answer.cause);
-                endpoint.observe(no_answer.outcome.clone(), Instant::now());
+                if let Some(outcome) = no_answer.outcome {
+                    endpoint.observe(outcome, Instant::now());
+                }
                 course.breaker(None, latency);
                 course.last = Some(no_answer.cause);
                 course.again(&no_answer.failure, *sent, &replay, no_answer.unprocessed).map(|again| (again, None))
@@ -185,7 +187,7 @@ fn of_connect(error: &Error) -> NoAnswer {
     NoAnswer {
         cause: error.cause(),
         failure: Failure::Connect,
-        outcome: Outcome::ConnectFailed,
+        outcome: Some(Outcome::ConnectFailed),
         unprocessed: false,
     }
 }
@@ -199,7 +201,7 @@ async fn await_head<C: Client>(
     deadlines: &mut Deadlines,
 ) -> Result<Result<ResponseHead, NoAnswer>, Failed> {
     let mut upload_failed = None;
-    let reused = exchange.reused;
+    let (reused, begun) = (exchange.reused, Instant::now());
     poll_fn(|context| {
         if !replay.is_finished() && upload_failed.is_none() {
             let before = replay.moved;
@@ -236,7 +238,7 @@ async fn await_head<C: Client>(
         if let Some(deadline) = deadlines.nearest(uploading)
             && alarm.poll(context, deadline).is_ready()
         {
-            return Poll::Ready(late(deadlines.passed(Instant::now(), uploading)));
+            return Poll::Ready(late(deadlines.passed(Instant::now(), uploading), begun.elapsed()));
         }
         Poll::Pending
     })
@@ -244,12 +246,12 @@ async fn await_head<C: Client>(
 }
 
 /// What a deadline means that passed before the head came: another try, or the end.
-fn late(cause: Cause) -> Result<Result<ResponseHead, NoAnswer>, Failed> {
+fn late(cause: Cause, after: Duration) -> Result<Result<ResponseHead, NoAnswer>, Failed> {
     match cause {
         Cause::TryTimeout => Ok(Err(NoAnswer {
             cause,
             failure: Failure::TryTimeout,
-            outcome: Outcome::TimedOut { after: Duration::ZERO },
+            outcome: Some(Outcome::TimedOut { after }),
             unprocessed: false,
         })),
         cause => Err(cause.into()),

@@ -9,6 +9,7 @@ pub mod parse;
 pub mod translate;
 pub mod write;
 
+use crate::middleware::Fields;
 use bytes::Bytes;
 use http::{Method, Version};
 
@@ -154,6 +155,29 @@ impl Head {
 
     fn value(&self, line: &Line) -> &[u8] {
         &self.block[line.value_start as usize..line.value_end as usize]
+    }
+}
+
+impl Fields for Head {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        Self::get(self, name)
+    }
+
+    fn each(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
+        for line in self.lines.iter().filter(|line| is_named(self.name(line), name)) {
+            visit(self.value(line));
+        }
+    }
+}
+
+// === impl RequestHead ===
+
+impl RequestHead {
+    /// Whether it is a call of gRPC.
+    #[must_use]
+    pub fn is_grpc(&self) -> bool {
+        self.method == Method::POST
+            && self.head.get("content-type").is_some_and(|kind| kind.starts_with(b"application/grpc"))
     }
 }
 

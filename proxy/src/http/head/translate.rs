@@ -36,13 +36,13 @@ pub enum Error {
 pub fn request(parts: &Parts) -> Result<RequestHead, Error> {
     let head = head(&parts.headers)?;
     let authority = parts.uri.authority().map(|authority| Bytes::copy_from_slice(authority.as_str().as_bytes()));
-    let mut hosts = head.of_kind(Kind::Host);
-    let named = hosts.next().map(|host| head.share(host));
-    let host = match (authority, named, hosts.next()) {
-        (_, _, Some(_)) => return Err(Error::Host),
-        (Some(authority), Some(host), None) if !authority.eq_ignore_ascii_case(&host) => return Err(Error::Host),
-        (Some(authority), _, None) => Some(authority),
-        (None, host, None) => host,
+    let named: Vec<Bytes> = head.of_kind(Kind::Host).map(|host| head.share(host)).collect();
+    let host = match (authority, &named[..]) {
+        (Some(authority), []) => Some(authority),
+        (Some(authority), [host]) if authority.eq_ignore_ascii_case(host) => Some(authority),
+        (None, []) => None,
+        (None, [host]) => Some(host.clone()),
+        (_, _) => return Err(Error::Host),
     };
     if host.as_ref().is_some_and(|host| host.contains(&b'@')) {
         return Err(Error::Host);

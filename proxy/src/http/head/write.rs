@@ -4,7 +4,7 @@
 //! nobody changes are copied as they came, in runs, so that their spelling and order stay.
 
 use super::{Head, Kind, RequestHead, ResponseHead, hygiene, hygiene::Hop, is_named};
-use crate::middleware::Edit;
+use crate::middleware::{Edit, begins};
 use bytes::{BufMut, BytesMut};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
@@ -148,9 +148,7 @@ pub(super) fn added(edits: &[Edit]) -> impl Iterator<Item = (&HeaderName, &Heade
 pub(super) fn is_edited(name: &[u8], edits: &[Edit]) -> bool {
     edits.iter().any(|edit| match edit {
         Edit::Set(other, _) | Edit::Remove(other) => is_named(name, other.as_str()),
-        Edit::RemovePrefix(prefix) => {
-            name.len() >= prefix.len() && name[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes())
-        }
+        Edit::RemovePrefix(prefix) => begins(name, prefix),
         Edit::Add(..) => false,
     })
 }
