@@ -99,6 +99,12 @@ struct Waiter {
 
 const NO_BOUND: u32 = u32::MAX;
 
+/// Where tests let another thread come in between.
+#[cfg(not(test))]
+fn crossing() {}
+#[cfg(test)]
+use races::crossing;
+
 /// Counts one more, unless that would be above the bound. Never above it for a moment, as adding first and looking then
 /// would be: another who looks in that moment would take it for full.
 fn take(count: &AtomicU32, bound: &AtomicU32) -> bool {
@@ -152,6 +158,7 @@ impl Bulkhead {
             if source.take() {
                 return Entry::In(Permit(Arc::clone(source)));
             }
+            crossing();
             if shared.bounds.queue.load(SeqCst) == 0 && shared.waiting.load(SeqCst) == 0 {
                 return Entry::Full;
             }
@@ -228,9 +235,11 @@ impl Source {
         if !take(&self.in_flight, &shared.bounds.source) {
             return false;
         }
+        crossing();
         if take(&shared.in_flight, &shared.bounds.service) {
             return true;
         }
+        crossing();
         // Somebody of this source may have seen it full meanwhile: whoever calls this looks for that.
         give_back(&self.in_flight);
         false
@@ -241,8 +250,11 @@ impl Source {
         let shared = &*self.shared;
         let nobody_waited = shared.waiting.load(SeqCst) == 0;
         if nobody_waited {
+            crossing();
             give_back(&self.in_flight);
+            crossing();
             give_back(&shared.in_flight);
+            crossing();
             if shared.waiting.load(SeqCst) == 0 {
                 return;
             }
@@ -266,6 +278,7 @@ impl Source {
         if queue.nobody_is_next() && self.take() {
             return Entry::In(Permit(Arc::clone(self)));
         }
+        crossing();
         let full = queue.len() >= shared.bounds.queue.load(SeqCst) as usize;
         if full {
             if queue.displace_for(self.address).is_none() {
@@ -329,7 +342,7 @@ impl Shared {
             let taken = queue.take_next();
             self.waiting.fetch_sub(1, SeqCst);
             // Somebody who is gone has left the queue under its lock; but if one had not, the permit must not be lost.
-            if !taken.is_some_and(|waiter| waiter.turn.send(()).is_ok()) {
+            if taken.is_none_or(|waiter| waiter.turn.send(()).is_err()) {
                 give_back(&source.in_flight);
                 give_back(&self.in_flight);
             }
@@ -353,3 +366,7 @@ impl Bounds {
 #[cfg(test)]
 #[path = "bulkhead_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "bulkhead_race_tests.rs"]
+mod races;

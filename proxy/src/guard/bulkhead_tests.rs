@@ -10,32 +10,32 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
-fn policy(service: u32, source: u32, queue: u32) -> policy::Bulkhead {
+pub(super) fn policy(service: u32, source: u32, queue: u32) -> policy::Bulkhead {
     policy::Bulkhead { service, source, endpoint: 0, queue, queue_timeout: SECOND }
 }
 
-fn bulkhead(service: u32, source: u32, queue: u32) -> Bulkhead {
+pub(super) fn bulkhead(service: u32, source: u32, queue: u32) -> Bulkhead {
     Bulkhead::new(&policy(service, source, queue), None)
 }
 
-fn address(last: u8) -> IpAddr {
+pub(super) fn address(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
 }
 
-fn enter(bulkhead: &Bulkhead, source: u8) -> Entry {
+pub(super) fn enter(bulkhead: &Bulkhead, source: u8) -> Entry {
     bulkhead.enter(&bulkhead.source(address(source)))
 }
 
-fn permit(bulkhead: &Bulkhead, source: u8) -> Permit {
+pub(super) fn permit(bulkhead: &Bulkhead, source: u8) -> Permit {
     match enter(bulkhead, source) {
         Entry::In(permit) => permit,
         other => panic!("{other:?}"),
     }
 }
 
-fn waiting(bulkhead: &Bulkhead, source: u8) -> Waiting {
+pub(super) fn waiting(bulkhead: &Bulkhead, source: u8) -> Waiting {
     match enter(bulkhead, source) {
         Entry::Wait(waiting) => waiting,
         other => panic!("{other:?}"),
@@ -284,48 +284,4 @@ proptest! {
         prop_assert_eq!((bulkhead.in_flight(), bulkhead.waiting()), (0, 0));
         prop_assert!(bulkhead.0.lock_sources().is_empty());
     }
-}
-
-/// Real threads, few places, many who come, wait, give up and leave. A lost wake-up shows as a wait that never ends.
-#[test]
-fn with_many_threads_no_wake_up_is_lost_and_no_bound_is_broken() {
-    const TASKS: u8 = 24;
-    const ROUNDS: u32 = 1_500;
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_time().build().unwrap();
-    let hour = policy::Bulkhead { queue_timeout: 3600 * SECOND, ..policy(3, 2, 1000) };
-    let bulkhead = Arc::new(Bulkhead::new(&hour, None));
-    let inside = Arc::new(AtomicU32::new(0));
-    let tasks: Vec<_> = (0..TASKS)
-        .map(|number| {
-            let (bulkhead, inside) = (Arc::clone(&bulkhead), Arc::clone(&inside));
-            runtime.spawn(async move {
-                let slot = bulkhead.source(address(number % 5));
-                for round in 0..ROUNDS {
-                    let permit = match bulkhead.enter(&slot) {
-                        Entry::In(permit) => permit,
-                        Entry::Wait(waiting) if round % 4 == u32::from(number) % 4 => tokio::select! {
-                            turn = waiting.turn() => turn.unwrap(),
-                            () = tokio::task::yield_now() => continue,
-                        },
-                        Entry::Wait(waiting) => waiting.turn().await.unwrap(),
-                        Entry::Full => panic!("the queue has room for all"),
-                    };
-                    assert!(inside.fetch_add(1, SeqCst) < 3);
-                    if round % 3 == 0 {
-                        tokio::task::yield_now().await;
-                    }
-                    inside.fetch_sub(1, SeqCst);
-                    drop(permit);
-                }
-            })
-        })
-        .collect();
-    runtime.block_on(async {
-        for task in tasks {
-            task.await.unwrap();
-        }
-    });
-    assert_eq!((bulkhead.in_flight(), bulkhead.waiting()), (0, 0));
-    assert!(bulkhead.0.lock_sources().is_empty());
 }
