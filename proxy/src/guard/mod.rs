@@ -5,9 +5,12 @@
 //! Service's ordinary way.
 
 pub mod breaker;
+pub mod bulkhead;
+mod queue;
 pub mod rate;
 mod table;
 mod window;
 
 pub use breaker::{Breaker, Open, Sample};
+pub use bulkhead::{Bulkhead, Entry, Overflow, Permit, SourceSlot, Waiting};
 pub use rate::{RateKey, RateLimiter};
