@@ -91,14 +91,11 @@ impl Confirm {
                     () = self.proxies_changed.notified() => {}
                 }
             };
-            pause = match timeout(pause, news).await {
-                Ok(()) => FIRST,
-                Err(_) => (pause * 2).min(STEADY),
-            };
-            let Some(current) = self.current.borrow().clone() else { continue };
-            if current.topology.is_counting() {
-                pause = pause.min(COUNTING);
-            }
+            let is_news = timeout(pause, news).await.is_ok();
+            let current = self.current.borrow().clone();
+            let counting = current.as_ref().is_some_and(|current| current.topology.is_counting());
+            pause = next(pause, is_news, counting);
+            let Some(current) = current else { continue };
             let proxies = proxies(&self.proxies.state());
             let answers = self.ask(&asker, &proxies).await;
             self.count(&mut counter, &current, &proxies, &answers);
@@ -179,6 +176,12 @@ impl Confirm {
     }
 }
 
+/// How long to wait before the proxies are asked the next time.
+fn next(pause: Duration, is_news: bool, counting: bool) -> Duration {
+    let steady = if counting { COUNTING } else { STEADY };
+    if is_news { FIRST } else { (pause * 2).min(steady) }
+}
+
 /// What is known of the traffic that proxies carry before any was asked: that it is among all of them.
 #[must_use]
 pub fn nothing_counted(pods: &[Arc<Pod>]) -> Carriers {
@@ -230,4 +233,18 @@ fn rejected(proxy: &Proxy, answer: &Confirmation) -> Option<Finding> {
             proxy.pod
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_are_asked_more_often_while_what_they_count_matters() {
+        let after =
+            |rounds: usize, counting| (0..rounds).fold(FIRST, |pause, _| next(pause, false, counting));
+        assert_eq!((after(10, false), after(10, true)), (STEADY, COUNTING));
+        assert_eq!(next(STEADY, false, true), COUNTING, "also from a long pause");
+        assert_eq!(next(STEADY, true, false), FIRST);
+    }
 }

@@ -65,3 +65,35 @@ impl Callers {
         self.store.state()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::FakeApi;
+    use serde_json::json;
+    use tokio::task::yield_now;
+
+    #[tokio::test]
+    async fn no_pod_is_watched_before_one_is_asked_for() {
+        let api = FakeApi::default();
+        let pod = json!({
+            "metadata": {"namespace": "shop", "name": "web", "uid": "u", "labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "web"}], "serviceAccountName": "front", "nodeName": "node-1"},
+            "status": {"phase": "Running", "podIP": "10.1.0.5"},
+        });
+        api.put("/api/v1/pods/web", pod);
+        let (changes, mut tasks) = (Arc::new(Notify::new()), JoinSet::new());
+        let callers = Callers::prepare(&api.client().await, &changes, &mut tasks);
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert!(callers.state().is_empty());
+        assert!(callers.want().await, "they are there at the first time of asking");
+        assert!(!callers.want().await, "and that is no news the next time");
+        changes.notified().await;
+        let kept = serde_json::to_value(&*callers.state()[0]).unwrap();
+        assert_eq!(kept["metadata"], json!({"namespace": "shop", "name": "web"}));
+        assert_eq!(kept["spec"], json!({"containers": [], "serviceAccountName": "front"}));
+        assert_eq!(kept["status"], json!({"phase": "Running", "podIP": "10.1.0.5"}));
+    }
+}

@@ -202,7 +202,9 @@ fn who_calls_is_told_only_where_it_is_asked_for() {
             resolve(&Snapshot { pods: pods.clone(), ..snapshot(&[web], &[]) }, &settings(&[]));
         assert_eq!(findings, []);
         assert_eq!(topology.wants_callers, by == "service-account");
-        crate::render::render(&topology, &["mesh".into()], "node-1", Some("a")).sources
+        let rendered = crate::render::render(&topology, &["mesh".into()], "node-1", Some("a"));
+        assert_eq!(rendered.zone.as_deref(), Some("a"));
+        rendered.sources
     };
     let told: Vec<_> = sources("service-account")
         .into_iter()
