@@ -66,7 +66,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "max-in-flight",
-        values: "a whole number, or `none`",
+        values: "a whole number from 1, or `none`",
         default: "`10000`",
         example: "500",
         doc: "How many requests to the Service may be under way in each node's proxy; 503 for those that do not get their \
@@ -76,7 +76,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "max-in-flight-per-source",
-        values: "a whole number, or `none`",
+        values: "a whole number from 1, or `none`",
         default: "`2000`",
         example: "100",
         doc: "How many of them from one client address, so that one pod that runs wild leaves room for the others.",
@@ -85,7 +85,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         name: "max-in-flight-per-endpoint",
-        values: "a whole number, or `none`",
+        values: "a whole number from 1, or `none`",
         default: "`none`",
         example: "20",
         doc: "How many of them to one endpoint.",
@@ -129,7 +129,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "How large the body of a request may be; 413 for more.",
         tcp: false,
         read: |draft, text| {
-            let bytes = if text == "none" { Ok(0) } else { value::bytes(text, 0, u64::MAX) };
+            let bytes = if text == "none" { Ok(0) } else { value::bytes(text, 1, u64::MAX) };
             set(&mut draft.settings.policy.limits.body_bytes, bytes)
         },
     },

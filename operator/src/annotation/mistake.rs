@@ -6,6 +6,8 @@ use super::table;
 
 /// How much of a value an Event repeats, in characters: its note has room for 1 KiB.
 const SHOWN: usize = 100;
+/// How much it says of what is wrong, which may repeat a part of the value.
+const SAID: usize = 250;
 
 /// A mistake in one annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +57,9 @@ impl Mistake {
     pub fn note(&self) -> String {
         match self {
             Self::Invalid { annotation, value, why, values, last_good, default } => {
-                let value = shortened(value);
+                let (value, why) = (shortened(value, SHOWN), shortened(why, SAID));
                 let meanwhile = match last_good {
-                    Some(last) => format!("the last good value {:?} is in force", shortened(last)),
+                    Some(last) => format!("the last good value {:?} is in force", shortened(last, SHOWN)),
                     None => format!("the default ({}) is in force", plain(default)),
                 };
                 format!(
@@ -80,8 +82,8 @@ fn plain(text: &str) -> String {
     text.replace('`', "")
 }
 
-fn shortened(value: &str) -> String {
-    match value.char_indices().nth(SHOWN) {
+fn shortened(value: &str, most: usize) -> String {
+    match value.char_indices().nth(most) {
         Some((end, _)) => format!("{}...", &value[..end]),
         None => value.to_owned(),
     }

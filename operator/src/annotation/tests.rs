@@ -238,6 +238,8 @@ fn values_out_of_bounds_say_so_and_change_nothing() {
         ("ratelimit-average", "0", "out of bounds"),
         ("ratelimit-by", "user", "nothing that can be counted by"),
         ("max-in-flight", "-1", "not a whole number"),
+        ("max-in-flight-per-source", "0", "out of bounds, which are 1 and"),
+        ("max-body-bytes", "0", "out of bounds"),
         ("queue", "5/2m", "out of bounds"),
         ("max-header-bytes", "512", "out of bounds"),
         ("max-headers", "0", "out of bounds"),
@@ -254,6 +256,8 @@ fn values_out_of_bounds_say_so_and_change_nothing() {
         let note = parsed.mistakes[0].note();
         assert!(note.contains(says), "{note}");
     }
+    let endless = parsed(&[("cors-methods", &"x".repeat(4000))]).mistakes[0].note();
+    assert!(endless.len() < 1024 && endless.contains("Meanwhile the default"), "{endless}");
     let long = parsed(&[("request-headers", &format!("set a={}", "x".repeat(5000)))]);
     assert!(long.mistakes[0].note().contains("longer than 4096 bytes"));
 }

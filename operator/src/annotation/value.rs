@@ -33,9 +33,9 @@ pub(super) fn whole<N: TryFrom<u64>>(text: &str, least: u64, most: u64) -> Resul
         .ok_or_else(|| format!("{text} is out of bounds, which are {least} and {most}"))
 }
 
-/// The same, where `none` is 0, which is no bound.
+/// A bound, or `none`, which proxies are told as 0. A 0 that somebody writes might as well mean that nothing may pass.
 pub(super) fn bound<N: TryFrom<u64> + Default>(text: &str, most: u64) -> Result<N, String> {
-    if text == "none" { Ok(N::default()) } else { whole(text, 0, most) }
+    if text == "none" { Ok(N::default()) } else { whole(text, 1, most) }
 }
 
 /// A share such as `20%`.
@@ -213,7 +213,8 @@ mod tests {
         for wrong in ["", "8", "-1", "+5", "5.0", " 5", "5 ", "99999999999999999999999", "٣"] {
             assert!(whole::<u32>(wrong, 0, 7).is_err(), "{wrong:?}");
         }
-        assert_eq!(bound::<u32>("none", 9), Ok(0));
+        assert_eq!((bound::<u32>("none", 9), bound::<u32>("9", 9)), (Ok(0), Ok(9)));
+        assert!(bound::<u32>("0", 9).is_err());
         assert_eq!(percent("50%", 1, 50), Ok(50));
         assert!(
             percent("51%", 1, 50).is_err() && percent("50", 1, 50).is_err() && percent("%", 0, 50).is_err()

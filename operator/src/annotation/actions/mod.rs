@@ -180,6 +180,7 @@ pub(super) fn finish(draft: &mut Draft, asked: &mut Asked) {
         draft.settings.policy.actions.cors = Some(cors);
     }
     if draft.settings.policy.actions.redirect.is_some() {
+        draft.settings.mirror = None; // so that nothing else is said of it
         let others = ["request-headers", "rewrite-path", "mirror"];
         asked.unused(&others, "has no effect with redirect, for nothing is forwarded");
     }
