@@ -74,3 +74,7 @@ impl Middle {
         })
     }
 }
+
+#[cfg(test)]
+#[path = "middle_tests.rs"]
+mod tests;

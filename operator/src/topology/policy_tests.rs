@@ -1,10 +1,13 @@
 //! From annotations, specs, hints, certificates and pods to what the proxies are told.
 
 use super::{
-    tests::{reasons, service, settings, slice, snapshot},
+    tests::{reasons, service, slice, snapshot},
     *,
 };
-use crate::observe::{Carriers, authorities::AuthorityName};
+use crate::{
+    observe::{Carriers, authorities::AuthorityName},
+    testing::settings,
+};
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use weft_contract::{

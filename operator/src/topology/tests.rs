@@ -1,21 +1,10 @@
 //! From objects, as people write them, to what the mesh should be.
 
 use super::*;
-use clap::Parser;
+use crate::testing::settings;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-
-/// Settings as from a command line.
-pub(super) fn settings(arguments: &[&str]) -> Settings {
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        settings: Settings,
-    }
-    let given = ["weft-operator", "--namespace=weft", "--pod-name=one"];
-    Line::try_parse_from(given.iter().chain(arguments)).unwrap().settings
-}
 
 pub(super) fn service(namespace: &str, name: &str, more: Value) -> Arc<Service> {
     let mut object = json!({
