@@ -36,7 +36,7 @@ fn cluster(annotations: serde_json::Value) -> FakeApi {
     api
 }
 
-/// Runs the middle on a cluster until `enough`; returns every topology that was in force, and the station's ends.
+/// Runs the middle on a cluster until `enough`; returns every topology that was seen in force.
 async fn run_until(api: &FakeApi, enough: impl Fn(&Topology) -> bool) -> Vec<Arc<Topology>> {
     let (client, changes, mut tasks) = (api.client().await, Changes::default(), JoinSet::new());
     let stores = Stores::watch(&client, "weft", &changes, &mut tasks);
