@@ -12,7 +12,7 @@ use weft_operator::{
 fuzz_target!(|text: &str| {
     let (annotations, last_good) = text.split_once("\n\n").unwrap_or((text, ""));
     let (annotations, last_good) = (values(annotations), values(last_good));
-    let defaults = ServiceSettings { traffic_type: TrafficType::Http };
+    let defaults = ServiceSettings::new(TrafficType::Http);
     let parsed = parse(&annotations, &last_good, &defaults);
     assert!(parsed.mistakes.is_sorted_by_key(|mistake| mistake.annotation().to_owned()));
     assert!(parsed.mistakes.iter().all(|mistake| !mistake.note().is_empty()));

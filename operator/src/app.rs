@@ -4,24 +4,20 @@
 
 use crate::{
     admin,
-    confirm::Confirm,
+    confirm::{self, Confirm},
     dns::{self, DnsSettings},
-    finding::Finding,
     lease,
     metrics::Shown,
-    observe::{self, Changes, Stores, settle::settled},
-    publish::{
-        self,
-        history::{History, served},
-        node::Current,
-    },
-    report::{self, Message, Reporter, Source},
+    middle::Middle,
+    observe::{self, Carriers, Changes, Observed, Stores, callers::Callers},
+    publish::{self, history::History, node::Current},
+    report::{self, Message, Reporter},
     settings::Settings,
-    topology::resolve,
 };
 use futures::stream;
 use kube::Client;
 use std::{
+    collections::BTreeSet,
     io,
     sync::{
         Arc,
@@ -135,7 +131,11 @@ async fn lead(
     let ticks =
         stream::unfold(nodes_settled, |mut ticks| async move { ticks.recv().await.map(|()| ((), ticks)) });
     stations.spawn(publish::node::run(context, ticks, stop.clone()));
+    let (carriers, carriers_receiver) = watch::channel(confirm::nothing_counted(&stores.proxies.state()));
+    let observed = observe(&client, &stores, &changes, carriers_receiver, &mut watches);
     let confirm = Confirm {
+        carriers,
+        topology_changes: Arc::clone(&changes.topology),
         proxies: stores.proxies.clone(),
         proxies_changed: Arc::clone(&changes.proxies),
         history,
@@ -149,11 +149,12 @@ async fn lead(
     stations.spawn(async move { until_stop.run_until_cancelled(confirm.run()).await.unwrap_or_default() });
     stations.spawn(dns::run(client.clone(), DnsSettings::of(&settings), reporter.clone(), stop.clone()));
     let shadows = publish::shadow::Publisher::new(client, &settings.namespace, reporter.clone());
-    stations.spawn(publish_shadows(shadows, current.subscribe(), stores.clone(), stop.clone()));
+    stations.spawn(publish_shadows(shadows, current.subscribe(), stores, stop.clone()));
 
     changes.topology.notify_one(); // the first lists are a change
+    let middle = Middle { settings, observed, changes, current, nodes, reporter };
     tokio::select! {
-        () = resolve_for_ever(&settings, &stores, &changes, &current, &nodes, &reporter) => Ok(()),
+        () = middle.run() => Ok(()),
         ended = stations.join_next() => Err(AppError::Station(format!("{ended:?}"))),
         ended = watches.join_next() => Err(AppError::Station(format!("a watch: {ended:?}"))),
     }
@@ -175,38 +176,19 @@ fn start_report(
     });
 }
 
-/// The middle of the operator: each time the cluster has settled, what the mesh should be.
-async fn resolve_for_ever(
-    settings: &Settings,
+/// Prepares all that is looked at, and starts what reads certificates.
+fn observe(
+    client: &Client,
     stores: &Stores,
     changes: &Changes,
-    current: &watch::Sender<Option<Current>>,
-    nodes: &mpsc::Sender<()>,
-    reporter: &Reporter,
-) {
-    let mut told: Option<Vec<Finding>> = None;
-    loop {
-        settled(&changes.topology).await;
-        let (topology, findings) = resolve(&stores.snapshot(), settings);
-        if told.as_ref() != Some(&findings) {
-            reporter.state(Source::Mesh, findings.clone());
-            told = Some(findings);
-        }
-        let changed = current.send_if_modified(|current| {
-            if current.as_ref().is_some_and(|current| *current.topology == topology) {
-                return false;
-            }
-            let before = current.take().map(|current| current.served);
-            let served = served(&topology);
-            // Endpoints change more often than what is served, which then is kept but once.
-            let served = before.filter(|before| **before == served).unwrap_or_else(|| Arc::new(served));
-            *current = Some(Current { topology: Arc::new(topology), served });
-            true
-        });
-        if changed {
-            let _ = nodes.try_send(()); // full: every node will be looked at anyway
-        }
-    }
+    carriers: watch::Receiver<Carriers>,
+    watches: &mut JoinSet<()>,
+) -> Observed {
+    let (wanted, asked) = watch::channel(BTreeSet::new());
+    let (read, authorities) = watch::channel(Arc::default());
+    watches.spawn(observe::authorities::run(client.clone(), asked, read, Arc::clone(&changes.topology)));
+    let callers = Callers::prepare(client, &changes.topology, watches);
+    Observed { stores: stores.clone(), callers, wanted, authorities, carriers }
 }
 
 async fn publish_shadows(

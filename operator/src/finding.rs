@@ -15,6 +15,12 @@ pub enum Reason {
     AnnotationInvalid,
     /// An annotation of the mesh's has a key that this version does not know.
     AnnotationUnknown,
+    /// An annotation can be read, but has no effect beside the others.
+    AnnotationUnused,
+    /// The certificates that a Service's endpoints are verified with cannot be read.
+    CertificatesNotRead,
+    /// A circuit breaker is open.
+    CircuitBreakerOpen,
     /// A port has a protocol that the mesh does not serve.
     PortNotServed,
     /// No proxy port is left.
@@ -100,10 +106,13 @@ pub struct Row {
 
 impl Reason {
     /// Every reason, in the order of the docs page.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::MeshReady,
         Self::AnnotationInvalid,
         Self::AnnotationUnknown,
+        Self::AnnotationUnused,
+        Self::CertificatesNotRead,
+        Self::CircuitBreakerOpen,
         Self::PortNotServed,
         Self::PortsExhausted,
         Self::ShadowRefused,
@@ -144,6 +153,28 @@ impl Reason {
                 Service,
                 "An annotation below one of the mesh's prefixes has a key that this version does not know. It is ignored.",
                 "Correct the key, or remove the annotation.",
+            ),
+            Self::AnnotationUnused => row(
+                "AnnotationUnused",
+                Warning,
+                Service,
+                "An annotation's value can be read, but has no effect: it needs another annotation, or another rules it out.",
+                "Do what the note says: add what is missing, or remove the annotation.",
+            ),
+            Self::CertificatesNotRead => row(
+                "CertificatesNotRead",
+                Warning,
+                Service,
+                "The ConfigMap or Secret with which the endpoints of a Service with `scheme: https` are verified is missing, \
+                 is not PEM, or may not be read. The last good certificates serve on; without any, requests are answered 502.",
+                "Correct the object that the note names, or name another by `weft.mesh/tls-ca`.",
+            ),
+            Self::CircuitBreakerOpen => row(
+                "CircuitBreakerOpen",
+                Warning,
+                Service,
+                "The circuit breaker of a port is open on some nodes: their proxies answer 503. It holds while one is open.",
+                "Look after the Service's endpoints. The breaker closes by itself once its expression no longer holds.",
             ),
             Self::PortNotServed => row(
                 "PortNotServed",

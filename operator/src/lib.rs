@@ -12,6 +12,7 @@ pub mod dns;
 pub mod finding;
 pub mod lease;
 pub mod metrics;
+pub mod middle;
 pub mod names;
 pub mod observe;
 pub mod publish;

@@ -1,4 +1,5 @@
-//! A small API server in memory, for tests: objects by path, merge patches, resource versions and label selectors.
+//! A small API server in memory, for tests: objects by path, merge patches, resource versions and label selectors; and
+//! settings as from a command line.
 
 use axum::{
     Router,
@@ -151,6 +152,17 @@ pub(crate) fn pod(name: &str) -> Value {
         "status": {"containerStatuses": [{"name": "coredns", "ready": true, "restartCount": 0, "image": "", "imageID": "",
             "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}]},
     })
+}
+
+/// Settings as from a command line.
+pub(crate) fn settings(arguments: &[&str]) -> crate::settings::Settings {
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        settings: crate::settings::Settings,
+    }
+    let given = ["weft-operator", "--namespace=weft", "--pod-name=one"];
+    <Line as clap::Parser>::try_parse_from(given.iter().chain(arguments)).unwrap().settings
 }
 
 impl Inner {

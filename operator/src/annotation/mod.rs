@@ -2,44 +2,52 @@
 //!
 //! In: the annotations, the values that were good last, and the defaults. Out: [`Parsed`]: settings that always can
 //! be used, and what is wrong with the annotations. A value that cannot be read never takes a Service down.
+//!
+//! Each file has the rows of one concern and the grammars of their values; `value.rs` has what grammars are made of.
 
+mod actions;
+mod balancing;
 pub mod docs;
+mod draft;
+mod failing;
+mod limits;
+mod mistake;
+mod retry;
 pub mod table;
+mod timeouts;
+mod traffic;
+mod upstream;
+mod value;
 
-use crate::settings::TrafficType;
-use clap::ValueEnum;
+pub use actions::mirror::MirrorTarget;
+pub use mistake::Mistake;
+
+use crate::{observe::authorities::AuthorityName, settings::TrafficType};
+use draft::{Asked, Draft};
 use std::collections::BTreeMap;
-use table::{Key, PREFIXES};
+use table::{PREFIXES, Row};
+use weft_contract::{Policy, policy::Scheme};
 
 /// Annotations or values by name, as Kubernetes keeps them.
 pub type Values = BTreeMap<String, String>;
+
+/// The longest value that is read: far above what anybody writes, and small enough that the good values of every key
+/// fit into an annotation of the shadow Service.
+const LONGEST_VALUE: usize = 4096;
 
 /// What a Service's annotations ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceSettings {
     /// What its ports speak.
     pub traffic_type: TrafficType,
-}
-
-/// A mistake in one annotation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mistake {
-    /// The value cannot be read.
-    Invalid {
-        /// The annotation, with its prefix.
-        annotation: String,
-        /// Its value.
-        value: String,
-        /// What it may be.
-        values: &'static str,
-        /// The value in force instead.
-        in_force: String,
-    },
-    /// The key is not known.
-    Unknown {
-        /// The annotation, with its prefix.
-        annotation: String,
-    },
+    /// What its endpoints speak; none leaves it to each port's `appProtocol`.
+    pub scheme: Option<Scheme>,
+    /// What it asks of the proxies, but for what takes a look at the cluster: the fields that follow.
+    pub policy: Policy,
+    /// Where the certificates are that its endpoints are verified with.
+    pub authority: Option<AuthorityName>,
+    /// Where a copy of requests goes.
+    pub mirror: Option<MirrorTarget>,
 }
 
 /// What came of parsing.
@@ -49,116 +57,95 @@ pub struct Parsed {
     pub settings: ServiceSettings,
     /// The values in force that came from annotations, by key: what to pass as `last_good` the next time.
     pub good: Values,
+    /// The annotation by which each of these keys is spelled.
+    pub spelled: BTreeMap<&'static str, String>,
     /// What is wrong, sorted by annotation.
     pub mistakes: Vec<Mistake>,
+}
+
+/// An annotation in force for its key.
+struct Spelled<'a> {
+    row: &'static Row,
+    prefix: usize,
+    annotation: &'a str,
+    value: &'a str,
+}
+
+impl ServiceSettings {
+    /// The settings of a Service that asks for nothing.
+    #[must_use]
+    pub fn new(traffic_type: TrafficType) -> Self {
+        Self { traffic_type, scheme: None, policy: Policy::default(), authority: None, mirror: None }
+    }
 }
 
 /// Parses a Service's annotations.
 #[must_use]
 pub fn parse(annotations: &Values, last_good: &Values, defaults: &ServiceSettings) -> Parsed {
-    let mut parsed =
-        Parsed { settings: defaults.clone(), good: Values::new(), mistakes: unknown(annotations) };
-    for key in Key::ALL {
-        let Some((annotation, value)) = find(annotations, key) else { continue };
-        let name = key.row().name.to_owned();
-        if apply(&mut parsed.settings, key, value) {
-            parsed.good.insert(name, value.to_owned());
-            continue;
+    let (spelled, mut mistakes) = find(annotations);
+    let (mut draft, mut good, mut names) = (Draft::new(defaults), Values::new(), BTreeMap::new());
+    for Spelled { row, prefix: _, annotation, value } in spelled.into_values() {
+        let in_force = match read(&mut draft, row, value) {
+            Ok(()) => Some(value),
+            Err(why) => {
+                // The last good value, if there was one, else the default that is already in place.
+                let last = last_good.get(row.name).filter(|last| read(&mut draft, row, last).is_ok());
+                mistakes.push(Mistake::Invalid {
+                    annotation: annotation.to_owned(),
+                    value: value.to_owned(),
+                    why,
+                    values: row.values,
+                    last_good: last.cloned(),
+                    default: row.default,
+                });
+                last.map(String::as_str)
+            }
+        };
+        if let Some(in_force) = in_force {
+            good.insert(row.name.to_owned(), in_force.to_owned());
+            names.insert(row.name, annotation.to_owned());
         }
-        // The last good value, if there was one, else the default that is already in place.
-        if let Some(last) = last_good.get(&name)
-            && apply(&mut parsed.settings, key, last)
-        {
-            parsed.good.insert(name, last.clone());
-        }
-        parsed.mistakes.push(Mistake::Invalid {
-            annotation,
-            value: value.to_owned(),
-            values: key.row().values,
-            in_force: show(&parsed.settings, key),
-        });
     }
-    parsed.mistakes.sort_by(|one, other| one.annotation().cmp(other.annotation()));
-    parsed
+    let (settings, unused) = draft.finish(Asked::new(names.clone()));
+    mistakes.extend(unused);
+    mistakes.sort_by(|one, other| one.annotation().cmp(other.annotation()));
+    Parsed { settings, good, spelled: names, mistakes }
 }
 
 /// Whether a Service has an annotation of the mesh's, which is what `select: annotated` asks for.
 #[must_use]
 pub fn is_annotated(annotations: &Values) -> bool {
-    Key::ALL.into_iter().any(|key| find(annotations, key).is_some())
+    !find(annotations).0.is_empty()
 }
 
-/// The annotation in force for a key, by the precedence of the prefixes.
-fn find(annotations: &Values, key: Key) -> Option<(String, &str)> {
-    PREFIXES.iter().find_map(|prefix| {
-        let annotation = format!("{prefix}{}", key.row().name);
-        let value = annotations.get(&annotation)?;
-        Some((annotation, value.as_str()))
-    })
-}
-
-fn unknown(annotations: &Values) -> Vec<Mistake> {
-    let stray = |annotation: &&String| {
-        PREFIXES
+/// The annotation in force for each key, by the precedence of the prefixes, and the keys that are not known.
+fn find(annotations: &Values) -> (BTreeMap<&'static str, Spelled<'_>>, Vec<Mistake>) {
+    let (mut found, mut unknown) = (BTreeMap::new(), Vec::new());
+    for (annotation, value) in annotations {
+        let stripped = PREFIXES
             .iter()
-            .find_map(|prefix| annotation.strip_prefix(prefix))
-            .is_some_and(|name| Key::from_name(name).is_none())
-    };
-    annotations
-        .keys()
-        .filter(stray)
-        .map(|annotation| Mistake::Unknown { annotation: annotation.clone() })
-        .collect()
-}
-
-/// Sets `key` to `value`; false, and nothing set, where the value cannot be read. Values are compared exactly, as
-/// Maesh did.
-fn apply(settings: &mut ServiceSettings, key: Key, value: &str) -> bool {
-    match key {
-        Key::TrafficType => match TrafficType::from_str(value, false) {
-            Ok(traffic_type) => {
-                settings.traffic_type = traffic_type;
-                true
-            }
-            Err(_) => false,
-        },
-    }
-}
-
-fn show(settings: &ServiceSettings, key: Key) -> String {
-    match key {
-        Key::TrafficType => match settings.traffic_type {
-            TrafficType::Http => "http".into(),
-            TrafficType::Tcp => "tcp".into(),
-            TrafficType::Udp => "udp".into(),
-        },
-    }
-}
-
-impl Mistake {
-    /// The annotation, with its prefix.
-    #[must_use]
-    pub fn annotation(&self) -> &str {
-        match self {
-            Self::Invalid { annotation, .. } | Self::Unknown { annotation } => annotation,
+            .enumerate()
+            .find_map(|(rank, prefix)| annotation.strip_prefix(prefix).map(|name| (rank, name)));
+        let Some((prefix, name)) = stripped else { continue };
+        let Some(row) = table::row(name) else {
+            unknown.push(Mistake::Unknown { annotation: annotation.clone() });
+            continue;
+        };
+        let spelled = Spelled { row, prefix, annotation, value };
+        let known = found.get(row.name).map(|known: &Spelled<'_>| known.prefix);
+        if known.is_none_or(|known| prefix < known) {
+            found.insert(row.name, spelled);
         }
     }
+    (found, unknown)
+}
 
-    /// What is wrong, what the mesh does meanwhile, how to put it right.
-    #[must_use]
-    pub fn note(&self) -> String {
-        match self {
-            Self::Invalid { annotation, value, values, in_force } => format!(
-                "{annotation}: {value:?} cannot be read; meanwhile {in_force:?} is in force. Set it to {}.",
-                values.replace('`', "")
-            ),
-            Self::Unknown { annotation } => format!(
-                "{annotation} is not an annotation that this version of Weft knows; it is ignored. Known: {}. Correct \
-                 or remove it.",
-                Key::ALL.map(|key| key.row().name).join(", ")
-            ),
-        }
+/// Takes a value in. It is compared exactly, but for spaces around it.
+fn read(draft: &mut Draft, row: &Row, value: &str) -> Result<(), String> {
+    if value.len() > LONGEST_VALUE {
+        return Err(format!("it is longer than {LONGEST_VALUE} bytes"));
     }
+    (row.read)(draft, value.trim())
 }
 
 #[cfg(test)]

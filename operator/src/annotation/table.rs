@@ -1,16 +1,12 @@
 //! The one table of annotations.
 //!
-//! In: nothing. Out: [`Key`] and its rows. Parsing, the Events about mistakes and the docs page come from here.
+//! In: the rows of each concern. Out: every [`Row`], by concern and by name. Parsing, the Events about mistakes and the
+//! docs page come from here.
+
+use super::{actions, balancing, draft::Draft, failing, limits, retry, timeouts, traffic, upstream};
 
 /// The prefixes of annotations, the first that is present wins, key by key: ours, Traefik Mesh's and Maesh's.
 pub const PREFIXES: [&str; 3] = ["weft.mesh/", "mesh.traefik.io/", "maesh.containo.us/"];
-
-/// An annotation's key, without its prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Key {
-    /// What the Service's ports speak.
-    TrafficType,
-}
 
 /// One row of the table.
 pub struct Row {
@@ -20,32 +16,67 @@ pub struct Row {
     pub values: &'static str,
     /// What holds without it.
     pub default: &'static str,
+    /// A value as somebody would write it.
+    pub example: &'static str,
     /// What it does.
     pub doc: &'static str,
+    /// Whether it has a meaning for Services of traffic type `tcp` too.
+    pub tcp: bool,
+    /// Takes its value in; where the value cannot be read, says why and changes nothing.
+    pub(super) read: fn(&mut Draft, &str) -> Result<(), String>,
 }
 
-impl Key {
-    /// Every key, in the order of the docs page.
-    pub const ALL: [Self; 1] = [Self::TrafficType];
+/// The rows that belong together.
+pub struct Concern {
+    /// Its heading on the docs page.
+    pub title: &'static str,
+    /// What there is to know about all of them.
+    pub doc: &'static str,
+    /// The rows, in the order of the docs page.
+    pub rows: &'static [Row],
+}
 
-    /// The row of this key.
-    #[must_use]
-    pub fn row(self) -> Row {
-        match self {
-            Self::TrafficType => Row {
-                name: "traffic-type",
-                values: "`http`, `tcp` or `udp`",
-                default: "`http`, or the chart's `defaultTrafficType`",
-                doc: "What the Service's ports speak. With `http` each request is balanced by itself, with `tcp` each \
-                      connection is, byte for byte. `udp` is not served yet: the mesh name then resolves to the \
-                      Service's own address.",
-            },
-        }
-    }
+/// Every concern, in the order of the docs page.
+pub const CONCERNS: &[Concern] = &[
+    Concern { title: "Traffic", doc: "What is spoken.", rows: traffic::ROWS },
+    Concern {
+        title: "Balancing",
+        doc: "How an endpoint is chosen: for each request, also where many share a connection. Endpoints that are near \
+              are preferred where the Service's `trafficDistribution` says so.",
+        rows: balancing::ROWS,
+    },
+    Concern {
+        title: "Retries",
+        doc: "What is tried again, at another endpoint. Only what is safe is: nothing was sent yet, or the method is \
+              idempotent and the body is still there.",
+        rows: retry::ROWS,
+    },
+    Concern { title: "Timeouts", doc: "How long things may take. `none` is no bound.", rows: timeouts::ROWS },
+    Concern {
+        title: "Failing endpoints",
+        doc: "When an endpoint is set aside, and when the whole Service answers 503 at once.",
+        rows: failing::ROWS,
+    },
+    Concern {
+        title: "Limits",
+        doc: "How much is let through. Unless it says otherwise, each node's proxy counts for itself.",
+        rows: limits::ROWS,
+    },
+    Concern {
+        title: "Endpoints with TLS, and who called",
+        doc: "Endpoints that speak TLS are always verified.",
+        rows: upstream::ROWS,
+    },
+    Concern { title: "Actions", doc: "What is done to a request on its way.", rows: actions::ROWS },
+];
 
-    /// The key with this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|key| key.row().name == name)
-    }
+/// Every row, in the order of the docs page.
+pub fn rows() -> impl Iterator<Item = &'static Row> {
+    CONCERNS.iter().flat_map(|concern| concern.rows)
+}
+
+/// The row with this name.
+#[must_use]
+pub fn row(name: &str) -> Option<&'static Row> {
+    rows().find(|row| row.name == name)
 }

@@ -1,13 +1,17 @@
 //! Confirms that proxies serve what was published.
 //!
 //! In: the proxies' pods, and each one's answer to `GET /revision`. Out: findings: `MeshReady` for the Services that
-//! proxies have confirmed, and warnings about proxies that refused their configuration.
+//! proxies have confirmed, warnings about proxies that refused their configuration, and open circuit breakers; and how
+//! many proxies carry the traffic of Services whose limit is divided among them.
 
 mod ask;
+mod breakers;
+pub mod carriers;
 pub mod ready;
 
 use crate::{
     finding::{About, Finding, Kind, Reason},
+    observe::Carriers,
     publish::{
         history::{History, Served},
         node::Current,
@@ -15,6 +19,7 @@ use crate::{
     report::{Reporter, Source},
 };
 use ask::Asker;
+use carriers::Counter;
 use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, runtime::reflector::Store};
@@ -35,6 +40,8 @@ use weft_contract::Confirmation;
 const FIRST: Duration = Duration::from_millis(100);
 /// How often they are asked while all is as published.
 const STEADY: Duration = Duration::from_secs(10);
+/// How often while what they count matters: a circuit breaker that trips is open for ten seconds.
+const COUNTING: Duration = Duration::from_secs(2);
 /// How many proxies are asked at a time.
 const CONCURRENCY: usize = 32;
 
@@ -56,6 +63,10 @@ pub struct Confirm {
     pub reporter: Reporter,
     /// A gauge: how many proxies serve the newest revision of their node.
     pub confirmed: Arc<AtomicI64>,
+    /// Where it is kept which proxies carry traffic.
+    pub carriers: watch::Sender<Carriers>,
+    /// Told when that changes.
+    pub topology_changes: Arc<Notify>,
 }
 
 /// A proxy's pod that should serve.
@@ -71,6 +82,7 @@ impl Confirm {
     pub async fn run(self) {
         let asker = Asker::default();
         let mut readiness = Readiness::default();
+        let mut counter = Counter::default();
         let mut pause = FIRST;
         loop {
             let news = async {
@@ -79,13 +91,14 @@ impl Confirm {
                     () = self.proxies_changed.notified() => {}
                 }
             };
-            pause = match timeout(pause, news).await {
-                Ok(()) => FIRST,
-                Err(_) => (pause * 2).min(STEADY),
-            };
-            let Some(current) = self.current.borrow().clone() else { continue };
+            let is_news = timeout(pause, news).await.is_ok();
+            let current = self.current.borrow().clone();
+            let counting = current.as_ref().is_some_and(|current| current.topology.is_counting());
+            pause = next(pause, is_news, counting);
+            let Some(current) = current else { continue };
             let proxies = proxies(&self.proxies.state());
             let answers = self.ask(&asker, &proxies).await;
+            self.count(&mut counter, &current, &proxies, &answers);
             if !self.report(&mut readiness, &current, &proxies, &answers) {
                 pause = pause.min(Duration::from_secs(1)); // something is still to come
             }
@@ -101,6 +114,26 @@ impl Confirm {
             .filter_map(std::future::ready)
             .collect()
             .await
+    }
+
+    /// Counts which proxies carry traffic, and tells when that changes a share.
+    fn count(
+        &self,
+        counter: &mut Counter,
+        current: &Current,
+        proxies: &[Proxy],
+        answers: &BTreeMap<String, Confirmation>,
+    ) {
+        let pods = proxies.iter().map(|proxy| proxy.pod.clone()).collect();
+        let carriers = counter.observe(&pods, answers, &current.topology.services);
+        let changed = self.carriers.send_if_modified(|before| {
+            let changed = *before != carriers;
+            *before = carriers;
+            changed
+        });
+        if changed {
+            self.topology_changes.notify_one();
+        }
     }
 
     /// Reports what the answers mean; true when every proxy serves the newest revision.
@@ -124,6 +157,10 @@ impl Confirm {
         let serving = Serving { zone: &self.zone, current, proxies: &serving };
         let mut findings = readiness.observe(Instant::now(), &serving);
         findings.extend(proxies.iter().filter_map(|proxy| rejected(proxy, answers.get(&proxy.pod)?)));
+        let trips = proxies
+            .iter()
+            .filter_map(|proxy| Some((proxy.node.as_str(), answers.get(&proxy.pod)?.tripped.as_slice())));
+        findings.extend(breakers::open(&current.topology.about, trips));
         findings.sort();
         self.reporter.state(Source::Proxies, findings);
         confirmed == proxies.len() && !readiness.is_waiting()
@@ -137,6 +174,19 @@ impl Confirm {
         }
         self.history.serves(&proxy.node, answer.revision.as_ref()?)
     }
+}
+
+/// How long to wait before the proxies are asked the next time.
+fn next(pause: Duration, is_news: bool, counting: bool) -> Duration {
+    let steady = if counting { COUNTING } else { STEADY };
+    if is_news { FIRST } else { (pause * 2).min(steady) }
+}
+
+/// What is known of the traffic that proxies carry before any was asked: that it is among all of them.
+#[must_use]
+pub fn nothing_counted(pods: &[Arc<Pod>]) -> Carriers {
+    let proxies = u32::try_from(proxies(pods).len()).unwrap_or(u32::MAX);
+    Carriers { proxies, carrying: BTreeMap::new() }
 }
 
 /// The proxies that should serve: one per node, the newest where a rollout has two.
@@ -183,4 +233,18 @@ fn rejected(proxy: &Proxy, answer: &Confirmation) -> Option<Finding> {
             proxy.pod
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_are_asked_more_often_while_what_they_count_matters() {
+        let after =
+            |rounds: usize, counting| (0..rounds).fold(FIRST, |pause, _| next(pause, false, counting));
+        assert_eq!((after(10, false), after(10, true)), (STEADY, COUNTING));
+        assert_eq!(next(STEADY, false, true), COUNTING, "also from a long pause");
+        assert_eq!(next(STEADY, true, false), FIRST);
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: the API server. Out: [`Stores`], and a notification at each change.
 
-use super::{Snapshot, trim};
+use super::trim;
 use crate::names;
 use futures::StreamExt;
 use k8s_openapi::{
@@ -14,7 +14,11 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource,
-    runtime::{WatchStreamExt, reflector, reflector::Store, watcher},
+    runtime::{
+        WatchStreamExt, reflector,
+        reflector::{Store, store::Writer},
+        watcher,
+    },
 };
 use serde::de::DeserializeOwned;
 use std::{fmt::Debug, sync::Arc};
@@ -92,15 +96,9 @@ impl Stores {
         proxies.wait_until_ready().await.map_err(|_| Closed("the proxies' pods"))?;
         configmaps.wait_until_ready().await.map_err(|_| Closed("the nodes' ConfigMaps"))
     }
-
-    /// The objects as they are now.
-    #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot { services: self.services.state(), slices: self.slices.state() }
-    }
 }
 
-/// Keeps all objects of one kind, without what `trim` drops.
+/// Keeps all objects of one kind, without what `trim` drops, until `tasks` is dropped.
 fn keep<K>(
     api: Api<K>,
     config: watcher::Config,
@@ -118,22 +116,38 @@ where
         + 'static,
 {
     let (store, writer) = reflector::store();
-    let changes = Arc::clone(changes);
-    tasks.spawn(async move {
-        let events = watcher(api, config).default_backoff().modify(trim);
-        let mut events = std::pin::pin!(reflector(writer, events));
-        while let Some(event) = events.next().await {
-            match event {
-                // A list in progress changes nothing until it is done.
-                Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
-                Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => {
-                    changes.notify_one();
-                }
-                Err(error) => {
-                    warn!(kind = %K::kind(&()), %error, "a watch was interrupted; it is taken up again")
-                }
+    tasks.spawn(hold(api, config, trim, writer, Arc::clone(changes)));
+    store
+}
+
+/// Writes all objects of one kind into a store, for ever.
+pub(super) async fn hold<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    trim: impl Fn(&mut K) + Send + 'static,
+    writer: Writer<K>,
+    changes: Arc<Notify>,
+) where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let events = watcher(api, config).default_backoff().modify(trim);
+    let mut events = std::pin::pin!(reflector(writer, events));
+    while let Some(event) = events.next().await {
+        match event {
+            // A list in progress changes nothing until it is done.
+            Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => {}
+            Ok(watcher::Event::Apply(_) | watcher::Event::Delete(_) | watcher::Event::InitDone) => {
+                changes.notify_one();
+            }
+            Err(error) => {
+                warn!(kind = %K::kind(&()), %error, "a watch was interrupted; it is taken up again")
             }
         }
-    });
-    store
+    }
 }

@@ -31,7 +31,6 @@ pub(super) fn slice(slice: &mut EndpointSlice) {
     for endpoint in &mut slice.endpoints {
         endpoint.target_ref = None;
         endpoint.deprecated_topology = None;
-        endpoint.hints = None;
     }
 }
 
@@ -42,6 +41,23 @@ pub(super) fn pod(pod: &mut Pod) {
         pod_ip: status.pod_ip,
         phase: status.phase,
         conditions: status.conditions,
+        ..PodStatus::default()
+    });
+}
+
+/// What tells who a caller is.
+pub(super) fn caller(pod: &mut Pod) {
+    let metadata = std::mem::take(&mut pod.metadata);
+    pod.metadata = ObjectMeta { name: metadata.name, namespace: metadata.namespace, ..ObjectMeta::default() };
+    pod.spec = pod.spec.take().map(|spec| PodSpec {
+        service_account_name: spec.service_account_name,
+        host_network: spec.host_network,
+        ..PodSpec::default()
+    });
+    pod.status = pod.status.take().map(|status| PodStatus {
+        pod_ip: status.pod_ip,
+        pod_ips: status.pod_ips,
+        phase: status.phase,
         ..PodStatus::default()
     });
 }

@@ -5,6 +5,7 @@
 
 pub mod history;
 pub mod node;
+pub mod recall;
 pub mod shadow;
 
 use crate::names::FIELD_MANAGER;

@@ -41,6 +41,8 @@ use weft_contract::{Body, DecodeError, Encoded, LIMIT_BYTES, encode, object};
 
 /// How many nodes are written at a time. Rendering is work for a processor, so more would not be faster.
 const CONCURRENCY: u16 = 8;
+/// The label of a Node with the zone that it is in (Kubernetes, "Well-Known Labels").
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// How long to wait after an error before the next attempt.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -134,7 +136,8 @@ async fn reconcile(node: Arc<Node>, context: Arc<Context>) -> Result<Action, Err
     let Some(Current { topology, served }) = context.current.borrow().clone() else {
         return Ok(Action::await_change()); // the first topology triggers every node
     };
-    let configuration = render(&topology, &context.zones, &name);
+    let place = node.labels().get(ZONE_LABEL).map(String::as_str);
+    let configuration = render(&topology, &context.zones, &name, place);
     let encoded = encode(&configuration).map_err(|error| Error::Encode(name.clone(), error))?;
     context.tell_size(&node, &encoded);
     if encoded.bytes() > LIMIT_BYTES {

@@ -2,7 +2,7 @@
 //!
 //! In: EndpointSlices, those of Services without a selector included. Out: endpoints, sorted, each once.
 
-use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointHints, EndpointSlice};
 use kube::ResourceExt;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -96,6 +96,17 @@ fn contract_endpoint(endpoint: &Endpoint, port: u16) -> Option<contract::Endpoin
         terminating: conditions.and_then(|conditions| conditions.terminating).unwrap_or(false),
         zone: endpoint.zone.clone(),
         node: endpoint.node_name.clone(),
-        hints: contract::Hints::default(),
+        hints: hints(endpoint),
     })
+}
+
+/// For whom an endpoint is meant.
+fn hints(endpoint: &Endpoint) -> contract::Hints {
+    let Some(hints) = &endpoint.hints else { return contract::Hints::default() };
+    let EndpointHints { for_zones, for_nodes } = hints;
+    let mut zones: Vec<_> = for_zones.iter().flatten().map(|zone| zone.name.clone()).collect();
+    let mut nodes: Vec<_> = for_nodes.iter().flatten().map(|node| node.name.clone()).collect();
+    zones.sort_unstable();
+    nodes.sort_unstable();
+    contract::Hints { zones, nodes }
 }

@@ -3,15 +3,17 @@
 //! In: a [`Snapshot`] and the settings. Out: the [`Topology`] and the findings about what users got wrong. Pure and
 //! deterministic: equal input gives equal output, whatever the order of the objects.
 
+mod callers;
 pub mod endpoints;
+mod policy;
 pub mod ports;
 pub mod select;
 pub mod shadow;
 
 use crate::{
-    annotation::{self, ServiceSettings, Values},
+    annotation::{self, Mistake, Parsed, ServiceSettings, Values},
     finding::{About, Finding, Kind, Reason},
-    observe::Snapshot,
+    observe::{Snapshot, authorities::AuthorityKey},
     settings::{Settings, TrafficType},
 };
 use endpoints::EndpointIndex;
@@ -24,7 +26,10 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
-use weft_contract::{self as contract, Listener, Policy, Protocol, ServiceKey, Transport, policy::Scheme};
+use weft_contract::{
+    self as contract, Listener, Protocol, ServiceKey, Source, Transport,
+    policy::{RateLimitScope, Scheme},
+};
 
 /// What the mesh should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +42,12 @@ pub struct Topology {
     pub shadows: BTreeMap<String, Shadow>,
     /// The Services that the mesh serves: their shadow Service is there and the mesh name resolves to it.
     pub served: BTreeSet<ServiceKey>,
+    /// Where the certificates are that Services are verified with.
+    pub authorities: BTreeSet<AuthorityKey>,
+    /// Whether some Service's policy asks who calls.
+    pub wants_callers: bool,
+    /// Who calls from which address, where that is asked for; sorted.
+    pub sources: Arc<Vec<Source>>,
 }
 
 /// A Service in the mesh, half resolved.
@@ -44,6 +55,9 @@ struct Member<'a> {
     key: ServiceKey,
     service: &'a Service,
     ports: Vec<MemberPort>,
+    settings: ServiceSettings,
+    /// The annotation by which each key is spelled.
+    spelled: BTreeMap<&'static str, String>,
     good: Values,
     /// Whether every port is of a kind that the mesh serves.
     servable: bool,
@@ -55,6 +69,7 @@ struct MemberPort {
     port: u16,
     transport: Transport,
     protocol: Option<Protocol>,
+    scheme: Scheme,
 }
 
 /// Resolves a snapshot.
@@ -72,6 +87,7 @@ pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Findi
     members.sort_by(|one, other| one.key.cmp(&other.key));
     let allotment = ports::allot(wanted(&members), &existing.record(), settings.listener_ports);
 
+    let index: policy::Members<'_> = members.iter().map(|member| (&member.key, member)).collect();
     let mut topology = Topology::default();
     let mut services = Vec::with_capacity(members.len());
     for member in &members {
@@ -89,13 +105,35 @@ pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Findi
             key: member.key.clone(),
             addresses: ready.unwrap_or_else(|| own_addresses(member, &endpoints)),
             ports: contract_ports(member, listeners, &endpoints),
-            policy: Policy::default(),
+            policy: policy::complete(member, &index, snapshot, &mut topology, &mut findings),
         });
         topology.shadows.extend(shadow.map(|shadow| (shadow.name.clone(), shadow)));
     }
     topology.services = Arc::new(services);
+    if topology.wants_callers {
+        topology.sources = Arc::new(callers::sources(&snapshot.pods));
+    }
     findings.sort();
     (topology, findings)
+}
+
+impl Topology {
+    /// Whether what proxies count matters: some Service has a circuit breaker or a limit of the whole cluster.
+    #[must_use]
+    pub fn is_counting(&self) -> bool {
+        self.services.iter().map(|service| &service.policy).any(|policy| {
+            let cluster = |limit: &contract::policy::RateLimit| limit.scope == RateLimitScope::Cluster;
+            policy.circuit_breaker.is_some() || policy.rate_limit.as_ref().is_some_and(cluster)
+        })
+    }
+
+    /// The certificates that Services are verified with.
+    #[must_use]
+    pub fn authorities_in_force(&self) -> BTreeMap<ServiceKey, String> {
+        let in_force =
+            |service: &contract::Service| Some((service.key.clone(), service.policy.tls.ca.clone()?));
+        self.services.iter().filter_map(in_force).collect()
+    }
 }
 
 /// The Event's reference to a Service.
@@ -115,31 +153,36 @@ fn member<'a>(
     findings: &mut Vec<Finding>,
 ) -> Member<'a> {
     let key = ServiceKey::new(service.namespace().unwrap_or_default(), service.name_any());
-    let defaults = ServiceSettings { traffic_type: settings.default_traffic_type };
-    let parsed = annotation::parse(service.annotations(), &existing.last_good(&key), &defaults);
+    let defaults = ServiceSettings::new(settings.default_traffic_type);
+    let Parsed { settings, good, spelled, mistakes } =
+        annotation::parse(service.annotations(), &existing.last_good(&key), &defaults);
     let about = about(service);
-    for mistake in &parsed.mistakes {
-        findings.push(Finding {
-            about: about.clone(),
-            reason: match mistake {
-                annotation::Mistake::Invalid { .. } => Reason::AnnotationInvalid,
-                annotation::Mistake::Unknown { .. } => Reason::AnnotationUnknown,
-            },
-            detail: mistake.annotation().to_owned(),
-            note: mistake.note(),
-        });
-    }
-    let ports = member_ports(service, parsed.settings.traffic_type);
+    findings.extend(mistakes.iter().map(|mistake| mistaken(&about, mistake)));
+    let ports = member_ports(service, &settings);
     for port in ports.iter().filter(|port| port.protocol.is_none()) {
-        findings.push(not_served(&about, port, parsed.settings.traffic_type));
+        findings.push(not_served(&about, port, settings.traffic_type));
     }
     let servable = !ports.is_empty() && ports.iter().all(|port| port.protocol.is_some());
-    Member { key, service, ports, good: parsed.good, servable }
+    Member { key, service, ports, settings, spelled, good, servable }
+}
+
+/// The finding about a mistake in an annotation.
+fn mistaken(about: &About, mistake: &Mistake) -> Finding {
+    Finding {
+        about: about.clone(),
+        reason: match mistake {
+            Mistake::Invalid { .. } => Reason::AnnotationInvalid,
+            Mistake::Unknown { .. } => Reason::AnnotationUnknown,
+            Mistake::Unused { .. } => Reason::AnnotationUnused,
+        },
+        detail: mistake.annotation().to_owned(),
+        note: mistake.note(),
+    }
 }
 
 /// The ports of a Service with what is spoken there: none where the mesh does not serve it. The traffic type is the
 /// Service's, the protocol the port's.
-fn member_ports(service: &Service, traffic_type: TrafficType) -> Vec<MemberPort> {
+fn member_ports(service: &Service, settings: &ServiceSettings) -> Vec<MemberPort> {
     let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
     ports
         .filter_map(|port| {
@@ -148,14 +191,18 @@ fn member_ports(service: &Service, traffic_type: TrafficType) -> Vec<MemberPort>
                 Some("UDP") => Transport::Udp,
                 Some(_) => Transport::Sctp,
             };
-            let protocol = match (transport, traffic_type) {
+            let protocol = match (transport, settings.traffic_type) {
                 (Transport::Tcp, TrafficType::Http) => Some(Protocol::Http),
                 (Transport::Tcp, TrafficType::Tcp) => Some(Protocol::Tcp),
                 (Transport::Tcp, TrafficType::Udp) | (Transport::Udp | Transport::Sctp, _) => None,
             };
             let number = u16::try_from(port.port).ok().filter(|number| *number != 0)?;
             let name = port.name.clone().filter(|name| !name.is_empty());
-            Some(MemberPort { name, port: number, transport, protocol })
+            let scheme = match protocol {
+                Some(Protocol::Http) => policy::scheme(settings.scheme, port.app_protocol.as_deref()),
+                Some(Protocol::Tcp) | None => Scheme::default(),
+            };
+            Some(MemberPort { name, port: number, transport, protocol, scheme })
         })
         .collect()
 }
@@ -183,7 +230,7 @@ fn shadow(member: &Member<'_>, listeners: &Record) -> Shadow {
             .iter()
             .filter_map(|port| {
                 let listener = listener(port, listeners)?.port;
-                let MemberPort { name, port, transport, protocol: _ } = port;
+                let MemberPort { name, port, transport, protocol: _, scheme: _ } = port;
                 Some(shadow::ShadowPort { name: name.clone(), port: *port, transport: *transport, listener })
             })
             .collect(),
@@ -214,7 +261,7 @@ fn contract_ports(
             port: port.port,
             transport: port.transport,
             listener,
-            scheme: Scheme::Http,
+            scheme: port.scheme,
             endpoints,
         }
     };
@@ -263,3 +310,7 @@ fn exhausted(member: &Member<'_>, settings: &Settings) -> Finding {
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod policy_tests;

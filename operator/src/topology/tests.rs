@@ -1,23 +1,12 @@
 //! From objects, as people write them, to what the mesh should be.
 
 use super::*;
-use clap::Parser;
+use crate::testing::settings;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Settings as from a command line.
-fn settings(arguments: &[&str]) -> Settings {
-    #[derive(clap::Parser)]
-    struct Line {
-        #[command(flatten)]
-        settings: Settings,
-    }
-    let given = ["weft-operator", "--namespace=weft", "--pod-name=one"];
-    Line::try_parse_from(given.iter().chain(arguments)).unwrap().settings
-}
-
-fn service(namespace: &str, name: &str, more: Value) -> Arc<Service> {
+pub(super) fn service(namespace: &str, name: &str, more: Value) -> Arc<Service> {
     let mut object = json!({
         "metadata": {"namespace": namespace, "name": name, "uid": format!("uid-{namespace}-{name}")},
         "spec": {"clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"],
@@ -27,7 +16,7 @@ fn service(namespace: &str, name: &str, more: Value) -> Arc<Service> {
     Arc::new(serde_json::from_value(object).unwrap())
 }
 
-fn merge(into: &mut Value, from: Value) {
+pub(super) fn merge(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             from.into_iter().for_each(|(key, value)| merge(into.entry(key).or_insert(Value::Null), value));
@@ -36,7 +25,7 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-fn slice(namespace: &str, service: &str, endpoints: Value) -> Arc<EndpointSlice> {
+pub(super) fn slice(namespace: &str, service: &str, endpoints: Value) -> Arc<EndpointSlice> {
     Arc::new(
         serde_json::from_value(json!({
             "metadata": {"namespace": namespace, "name": format!("{service}-abc"),
@@ -72,11 +61,11 @@ fn stored(wanted: &Shadow) -> Arc<Service> {
     )
 }
 
-fn snapshot(services: &[Arc<Service>], slices: &[Arc<EndpointSlice>]) -> Snapshot {
-    Snapshot { services: services.to_vec(), slices: slices.to_vec() }
+pub(super) fn snapshot(services: &[Arc<Service>], slices: &[Arc<EndpointSlice>]) -> Snapshot {
+    Snapshot { services: services.to_vec(), slices: slices.to_vec(), ..Snapshot::default() }
 }
 
-fn reasons(findings: &[Finding]) -> Vec<Reason> {
+pub(super) fn reasons(findings: &[Finding]) -> Vec<Reason> {
     findings.iter().map(|finding| finding.reason).collect()
 }
 
@@ -240,7 +229,7 @@ proptest! {
         let after = resolve(&snapshot(&services, &slices), &settings(&["--listener-ports=10000-10007"]));
         prop_assert_eq!(&before, &after);
         // And what comes of it can be read by a proxy, the same bytes each time.
-        let configuration = crate::render::render(&before.0, &["mesh".into()], "node-1");
+        let configuration = crate::render::render(&before.0, &["mesh".into()], "node-1", None);
         let encoded = weft_contract::encode(&configuration).unwrap();
         prop_assert_eq!(&weft_contract::encode(&configuration).unwrap(), &encoded);
         prop_assert!(weft_contract::check(&configuration).is_ok());
