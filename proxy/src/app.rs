@@ -28,7 +28,7 @@ use tokio::{
     net::TcpStream,
     runtime,
     sync::{mpsc, watch},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use weft_contract::{Protocol, Rejection};
@@ -185,7 +185,7 @@ impl Proxy {
         if self.last.as_ref().is_some_and(|plan| plan.revision == accepted.revision) {
             return false;
         }
-        let plan = Arc::new(compile(accepted, self.last.as_deref()));
+        let plan = Arc::new(compile(accepted, self.last.as_deref(), Instant::now()));
         self.last = Some(Arc::clone(&plan));
         self.plans.send_replace(Some(plan));
         true
@@ -208,11 +208,11 @@ impl Proxy {
 }
 
 fn start_workers(settings: &Settings, status: &Status, seed: u64) -> io::Result<Workers> {
-    let (status, timeouts) = (status.clone(), settings.timeouts);
+    let (status, timeouts, node) = (status.clone(), settings.timeouts, settings.node.clone());
     Workers::start(settings.workers, move |number| {
         let dice = Arc::new(Dice::new(seed.wrapping_add(number as u64)));
         Carry {
-            engine: Engine::new(&status, Arc::clone(&dice), timeouts),
+            engine: Engine::new(node.clone(), &status, Arc::clone(&dice), timeouts),
             status: status.clone(),
             dice,
             connect_timeout: timeouts.connect,

@@ -13,6 +13,7 @@ use common::{
 };
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use weft_contract::policy::Forwarding;
 
 const MIB: usize = 1024 * 1024;
 
@@ -41,17 +42,25 @@ async fn connections_are_kept_alive_on_both_sides() {
 }
 
 #[tokio::test]
-async fn the_proxy_adds_who_called_it_to_what_came_before() {
+async fn what_a_client_forged_is_dropped_unless_the_service_trusts_it() {
     let backend = Backend::named("hello").await;
-    let (_mesh, port) = mesh(&backend).await;
-    let chained = "GET / HTTP/1.1\r\nhost: a\r\nX-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 7.7.7.7\r\n\
-        X-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nx-forwarded-proto: https\r\n\r\n";
-    assert_eq!(ask(port, chained).await.status(), 200);
+    let port = free_port();
+    let mut mesh = Mesh::with(vec![http("web", port, &[backend.address])]).await;
+    let forged = "GET / HTTP/1.1\r\nhost: a\r\nX-Forwarded-For: 6.6.6.6\r\nx-forwarded-for: 7.7.7.7\r\n\
+        X-Real-IP: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX_Forwarded_Proto: https\r\n\r\n";
+    assert_eq!(ask(port, forged).await.status(), 200);
     let seen = &backend.requests()[0];
-    assert_eq!(seen.headers("x-forwarded-for").collect::<Vec<_>>(), ["6.6.6.6, 7.7.7.7, 127.0.0.1"]);
-    assert_eq!(seen.headers("x-forwarded-proto").collect::<Vec<_>>(), ["https"]);
+    assert_eq!(seen.headers("x-forwarded-for").collect::<Vec<_>>(), ["127.0.0.1"]);
+    assert_eq!(seen.headers("x-forwarded-proto").collect::<Vec<_>>(), ["http"]);
     assert_eq!(seen.header("x-forwarded-host"), Some("a"));
-    assert_eq!((seen.header("x-real-ip"), seen.header("forwarded")), (Some("6.6.6.6"), Some("for=6.6.6.6")));
+    assert!(!seen.head.contains("6.6.6.6") && !seen.head.contains("https"), "{}", seen.head);
+
+    let mut trusting = http("web", port, &[backend.address]);
+    trusting.policy.forwarding = Forwarding::Trust;
+    mesh.apply(vec![trusting]).await;
+    assert_eq!(ask(port, forged).await.status(), 200);
+    let seen = &backend.requests()[1];
+    assert_eq!(seen.headers("x-forwarded-for").collect::<Vec<_>>(), ["6.6.6.6, 7.7.7.7, 127.0.0.1"]);
 }
 
 #[tokio::test]

@@ -8,12 +8,10 @@ use super::{
     value,
 };
 use std::time::Duration;
-use weft_contract::policy::Outlier;
+use weft_contract::{expression::Expression, policy::Outlier};
 
 /// Longer than that, an endpoint is somebody's to look after.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
-/// What no expression that a person wrote comes near.
-const LONGEST_EXPRESSION: usize = 1024;
 
 pub(super) const ROWS: &[Row] = &[
     Row {
@@ -98,15 +96,9 @@ pub(super) const ROWS: &[Row] = &[
     },
 ];
 
-/// Checks the expression of a circuit breaker; says what is wrong with it.
+/// Checks the expression of a circuit breaker; says what is wrong with it, and where.
 fn check_expression(text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Err("it is empty".into());
-    }
-    if text.len() > LONGEST_EXPRESSION {
-        return Err(format!("it is longer than {LONGEST_EXPRESSION} bytes"));
-    }
-    Ok(())
+    Expression::parse(text).map(drop).map_err(|error| error.to_string())
 }
 
 pub(super) fn finish(draft: &mut Draft, asked: &mut Asked) {

@@ -110,7 +110,7 @@ impl Breaker {
         match self.state.phase(self.state.clock.nanoseconds(now)) {
             Phase::Closed => Ok(()),
             Phase::Open(rest) => Err(Open { retry_after: Duration::from_nanos(rest) }),
-            Phase::Recovering(since) if dice.unit() < since as f64 / RECOVERY as f64 => Ok(()),
+            Phase::Recovering(since) if dice.fraction() < since as f64 / RECOVERY as f64 => Ok(()),
             Phase::Recovering(_) => Err(Open { retry_after: RECOVERING_RETRY_AFTER }),
         }
     }

@@ -39,7 +39,10 @@ pub(super) fn send(worker: &Worker, route: &Route, call: &Call, changes: &Change
         request: call.request.clone(),
         hop: call.hop,
         framing: call.framing,
-        target: changes.target.as_deref().map_or_else(|| call.request.target.to_vec(), |target| target.into()),
+        target: changes
+            .target
+            .as_deref()
+            .map_or_else(|| call.request.target.to_vec(), |target| target.into()),
         edits: changes.request.clone(),
         body,
     };

@@ -139,9 +139,9 @@ fn retries(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
         encoder.encode_descriptor("retries", "Tries beyond a request's first", None, MetricType::Counter)?;
     each(plan, |route, port, traffic| match traffic.retries.load(Ordering::Relaxed) {
         0 => Ok(()),
-        number => metric
-            .encode_family(&labels(route, port))?
-            .encode_counter::<NoLabelSet, _, u64>(&number, None),
+        number => {
+            metric.encode_family(&labels(route, port))?.encode_counter::<NoLabelSet, _, u64>(&number, None)
+        }
     })
 }
 

@@ -15,7 +15,7 @@ pub fn pause(retry: &Retry, failed_tries: u32, dice: &Dice) -> Duration {
     let Some(doublings) = failed_tries.checked_sub(1) else { return Duration::ZERO };
     let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
     let whole = retry.backoff.saturating_mul(factor).min(retry.longest_backoff);
-    whole / 2 + (whole / 2).mul_f64(dice.unit())
+    whole / 2 + (whole / 2).mul_f64(dice.fraction())
 }
 
 #[cfg(test)]

@@ -3,9 +3,17 @@
 //! In: the port of the proxy that a client connected to (later: the request too). Out: a [`Route`], the port of a
 //! Service that is meant, with everything the way there needs.
 
-use crate::{balance::Balancer, metrics::Traffic, plan::Plan};
+mod guards;
+mod tls;
+mod upstream;
+
+pub use guards::Guards;
+pub use tls::{Error as TlsError, Tls};
+pub use upstream::Upstream;
+
+use crate::{balance::Balancer, metrics::Traffic, middleware::Chain, plan::Plan, retry::Budget};
 use std::sync::Arc;
-use weft_contract::{Port, Protocol, ServiceKey};
+use weft_contract::{Policy, Port, Protocol, ServiceKey};
 
 /// One port of one Service, and how to get there. Immutable; what lives on (endpoints' state, counters) is behind `Arc`.
 #[derive(Debug)]
@@ -18,6 +26,16 @@ pub struct Route {
     pub balancer: Balancer,
     /// What was counted on the way there.
     pub traffic: Arc<Traffic>,
+    /// What the Service asks for beyond being served.
+    pub policy: Arc<Policy>,
+    /// What every request passes.
+    pub chain: Chain,
+    /// What may pass at all.
+    pub guards: Guards,
+    /// How much may be tried again.
+    pub budget: Budget,
+    /// What its endpoints speak.
+    pub upstream: Arc<Upstream>,
     /// What it was compiled from, to tell whether anything changed.
     pub(crate) port: Port,
 }
@@ -36,5 +54,6 @@ pub struct Target {
 /// The route to `target`, unless the plan no longer has it or has given its listener to another Service.
 #[must_use]
 pub fn route(plan: &Plan, target: &Target) -> Option<Arc<Route>> {
-    plan.routes().get(&target.listener).filter(|route| *route.target == *target).cloned()
+    let same = |route: &&Arc<Route>| std::ptr::eq(&*route.target, target) || *route.target == *target;
+    plan.routes().get(&target.listener).filter(same).cloned()
 }

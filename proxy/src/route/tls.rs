@@ -52,7 +52,8 @@ impl Tls {
         if roots.is_empty() {
             return Err(Error::NoCa);
         }
-        let name = server_name.clone().unwrap_or_else(|| format!("{}.{}.svc", service.name, service.namespace));
+        let name =
+            server_name.clone().unwrap_or_else(|| format!("{}.{}.svc", service.name, service.namespace));
         let name = ServerName::try_from(name.clone()).map_err(|_| Error::Name(name))?;
         let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
@@ -62,10 +63,7 @@ impl Tls {
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
     }
 
-    pub(crate) fn connect(
-        &self,
-        tcp: tokio::net::TcpStream,
-    ) -> tokio_rustls::Connect<tokio::net::TcpStream> {
+    pub(crate) fn connect(&self, tcp: tokio::net::TcpStream) -> tokio_rustls::Connect<tokio::net::TcpStream> {
         self.connector.connect(self.name.clone(), tcp)
     }
 }

@@ -3,7 +3,12 @@
 //! In: a connection. Out: its requests. While it rests it holds no buffer, and it ends at once when its listener goes or
 //! when it rested too long.
 
-use super::{http2, linger::linger, side::{Client, Http1Client, Next, Own}, upgrade};
+use super::{
+    http2,
+    linger::linger,
+    side::{Client, Http1Client, Next, Own},
+    upgrade,
+};
 use crate::{
     cause::Cause,
     http::{
@@ -128,7 +133,8 @@ async fn turn(
     let framing = match framing::request(&request) {
         Ok(framing) => framing,
         Err(error) => {
-            let cause = if error == framing::Error::Coding { Cause::NotImplemented } else { Cause::BadRequest };
+            let cause =
+                if error == framing::Error::Coding { Cause::NotImplemented } else { Cause::BadRequest };
             let answer = Answer::of(cause).with_text(error.to_string());
             return refuse(worker, known, connection, answer).await;
         }

@@ -61,7 +61,16 @@ pub struct Exchange {
 
 enum Kind {
     One { connection: Option<Box<Http1>>, home: Option<Home>, keep: bool },
-    Many { send: SendRequest<Bytes>, response: Option<ResponseFuture>, stream: Http2, open: OpenStream, scheme: Scheme },
+    Many(Box<Many>),
+}
+
+/// A stream of HTTP/2.
+struct Many {
+    send: SendRequest<Bytes>,
+    response: Option<ResponseFuture>,
+    stream: Http2,
+    open: OpenStream,
+    scheme: Scheme,
 }
 
 // === impl Exchange ===
@@ -77,13 +86,17 @@ impl Exchange {
 
     pub(super) fn http2(send: SendRequest<Bytes>, open: OpenStream, scheme: Scheme, reused: bool) -> Self {
         let stream = Http2::new(None, None);
-        Self { reused, kind: Kind::Many { send, response: None, stream, open, scheme }, method: Method::GET }
+        Self {
+            reused,
+            kind: Kind::Many(Box::new(Many { send, response: None, stream, open, scheme })),
+            method: Method::GET,
+        }
     }
 
     /// Whether the endpoint speaks HTTP/2 here.
     #[must_use]
     pub fn is_http2(&self) -> bool {
-        matches!(self.kind, Kind::Many { .. })
+        matches!(self.kind, Kind::Many(_))
     }
 
     /// Begins: takes the head. It is on its way when `poll_flush` has ended.
@@ -98,7 +111,8 @@ impl Exchange {
                 begin_http1(connection, sent);
                 Ok(())
             }
-            Kind::Many { send, response, stream, open, scheme } => {
+            Kind::Many(many) => {
+                let Many { send, response, stream, open, scheme } = &mut **many;
                 let scheme = scheme.clone();
                 let request = translate::to_request(sent.request, sent.target, scheme, sent.hop, sent.edits)
                     .map_err(|error| Broken::Protocol(error.to_string()))?;
@@ -121,7 +135,8 @@ impl Exchange {
                 poll_http1_head(connection, keep, &self.method, context)
             }
             Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
-            Kind::Many { response, stream, open, .. } => {
+            Kind::Many(many) => {
+                let Many { response, stream, open, .. } = &mut **many;
                 let Some(future) = response else { return Poll::Ready(Err(Broken::Ended)) };
                 if let Poll::Ready(Some(interim)) = future.poll_informational(context) {
                     return Poll::Ready(translated(&interim?));
@@ -156,8 +171,10 @@ impl Exchange {
                 Ok(framing)
             }
             Kind::One { connection: None, .. } => Err(Broken::Ended),
-            Kind::Many { stream, .. } => {
-                let length = translate::length(&head.head).map_err(|error| Broken::Protocol(error.to_string()))?;
+            Kind::Many(many) => {
+                let stream = &mut many.stream;
+                let length =
+                    translate::length(&head.head).map_err(|error| Broken::Protocol(error.to_string()))?;
                 let ended = stream.receive.as_ref().is_none_or(h2::RecvStream::is_end_stream);
                 Ok(match length {
                     _ if ended => Framing::Empty,
@@ -179,7 +196,8 @@ impl Exchange {
     /// Ends: gives the connection back, where both bodies came to their end and the endpoint keeps it.
     pub fn finish(mut self, request_complete: bool) {
         if let Kind::One { connection, home, keep } = &mut self.kind
-            && let (Some(connection), Some(home), true) = (connection.take(), home.take(), *keep && request_complete)
+            && let (Some(connection), Some(home), true) =
+                (connection.take(), home.take(), *keep && request_complete)
             && connection.is_drained()
             && connection.input.is_empty()
             && connection.output.is_empty()
@@ -194,9 +212,11 @@ impl Exchange {
         match error {
             Broken::Reset(error) => {
                 error.reason() == Some(h2::Reason::REFUSED_STREAM)
-                    || (error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR))
+                    || (error.is_go_away()
+                        && error.is_remote()
+                        && error.reason() == Some(h2::Reason::NO_ERROR))
             }
-            Broken::Io(_) | Broken::Ended | Broken::Protocol(_) | Broken::TooLarge(_) => false,
+            Broken::Io(_) | Broken::Ended | Broken::Protocol(_) => false,
         }
     }
 }
@@ -253,7 +273,7 @@ impl Side for Exchange {
         match &mut self.kind {
             Kind::One { connection: Some(connection), .. } => connection.poll_frame(context),
             Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
-            Kind::Many { stream, .. } => stream.poll_frame(context),
+            Kind::Many(many) => many.stream.poll_frame(context),
         }
     }
 
@@ -261,7 +281,7 @@ impl Side for Exchange {
         match &mut self.kind {
             Kind::One { connection: Some(connection), .. } => connection.poll_ready(context),
             Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
-            Kind::Many { stream, .. } => stream.poll_ready(context),
+            Kind::Many(many) => many.stream.poll_ready(context),
         }
     }
 
@@ -269,7 +289,7 @@ impl Side for Exchange {
         match &mut self.kind {
             Kind::One { connection: Some(connection), .. } => connection.put(frame),
             Kind::One { connection: None, .. } => {}
-            Kind::Many { stream, .. } => stream.put(frame),
+            Kind::Many(many) => many.stream.put(frame),
         }
     }
 
@@ -277,7 +297,7 @@ impl Side for Exchange {
         match &mut self.kind {
             Kind::One { connection: Some(connection), .. } => connection.poll_flush(context),
             Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
-            Kind::Many { stream, .. } => stream.poll_flush(context),
+            Kind::Many(many) => many.stream.poll_flush(context),
         }
     }
 }

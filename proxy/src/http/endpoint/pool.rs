@@ -37,7 +37,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 const MOST_IDLE: usize = 1024;
 
 /// The connections. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Pool(Arc<Shared>);
 
 type Key = (u64, u64);
@@ -86,12 +86,6 @@ pub(super) struct Home {
 
 // === impl Pool ===
 
-impl Default for Pool {
-    fn default() -> Self {
-        Self(Arc::default())
-    }
-}
-
 impl Pool {
     /// Closes what rests too long, for as long as the pool is there. To be run on the worker's thread.
     pub fn sweep(&self) -> impl Future<Output = ()> + Send + 'static {
@@ -135,13 +129,16 @@ impl Pool {
         let key = (endpoint.id, upstream.id);
         if upstream.scheme == weft_contract::policy::Scheme::Http {
             return match connect::open(endpoint.address, upstream, limit).await? {
-                Opened::One(connection) => Ok(Exchange::http1(connection, self.home_of(key, endpoint), false)),
+                Opened::One(connection) => {
+                    Ok(Exchange::http1(connection, self.home_of(key, endpoint), false))
+                }
                 Opened::Many(_) => Err(Error::Late), // HTTP/1 is never multiplexed
             };
         }
         let opening = Arc::clone(&self.entry(&mut self.0.lock(), key, endpoint).opening);
         let _one_at_a_time = opening.lock().await;
-        let free = self.entry(&mut self.0.lock(), key, endpoint).multiplexed.iter().find_map(Multiplexed::stream);
+        let free =
+            self.entry(&mut self.0.lock(), key, endpoint).multiplexed.iter().find_map(Multiplexed::stream);
         if let Some((connection, stream)) = free {
             return Ok(Exchange::http2(connection.send, stream, upstream.uri_scheme(), true));
         }
@@ -200,10 +197,11 @@ impl Shared {
         self.lock().retain(|_, entry| {
             let Entry { endpoint, idle, multiplexed, opening } = entry;
             let retired = endpoint.is_retired();
-            let (keep, close): (Vec<Idle>, Vec<Idle>) = mem::take(idle).into_iter().partition_map(|mut each| {
-                let fresh = !retired && now - each.since < IDLE;
-                if fresh && each.connection.is_idle(&mut context) { Ok(each) } else { Err(each) }
-            });
+            let (keep, close): (Vec<Idle>, Vec<Idle>) =
+                mem::take(idle).into_iter().partition_map(|mut each| {
+                    let fresh = !retired && now - each.since < IDLE;
+                    if fresh && each.connection.is_idle(&mut context) { Ok(each) } else { Err(each) }
+                });
             *idle = keep;
             closed.extend(close);
             multiplexed.retain(|connection| !retired && connection.is_wanted(now));

@@ -6,7 +6,10 @@ use super::{Call, Failed, Known, deadline::Deadlines};
 use crate::{
     balance,
     cause::Cause,
-    guard::{bulkhead::{Entry, Permit, Waiting}, rate::RateKey},
+    guard::{
+        bulkhead::{Entry, Permit, Waiting},
+        rate::RateKey,
+    },
     http::{Worker, client::Client, wire::alarm::Alarm},
     middleware::{self, Answer, Changes, Request},
     route::Route,
@@ -54,16 +57,16 @@ pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Resu
         grpc: call.request.is_grpc(),
     };
     let passed = route.chain.pass(&request, &worker.dice, &mut changes);
-    let mut admitted = Admitted { changes, key: None, sticky: None, permit: None, waiting: None, instead: None };
+    let mut admitted =
+        Admitted { changes, key: None, sticky: None, permit: None, waiting: None, instead: None };
     if let Err(answer) = passed {
         admitted.instead = Some(answer);
         return Ok(admitted);
     }
     if let Some(limiter) = &route.guards.rate {
         let address = known.client.address;
-        rate(worker, route, &request, address, limiter.key(), |key| limiter.check(key, now)).map_err(|pause| {
-            Answer::of(Cause::RateLimited).with_retry_after(pause)
-        })?;
+        rate(worker, route, &request, address, limiter.key(), |key| limiter.check(key, now))
+            .map_err(|pause| Answer::of(Cause::RateLimited).with_retry_after(pause))?;
     }
     if let Some(breaker) = &route.guards.breaker {
         breaker
@@ -87,7 +90,9 @@ pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Resu
 /// What holds whatever the Service asks for.
 fn within_limits(route: &Route, call: &Call) -> Result<(), Cause> {
     let limits = &route.policy.limits;
-    if call.request.size > limits.head_bytes as usize || call.request.head.len() > limits.header_count as usize {
+    if call.request.size > limits.head_bytes as usize
+        || call.request.head.count() > limits.header_count as usize
+    {
         return Err(Cause::HeadTooLarge);
     }
     // A tunnel to wherever the client likes is no matter of a mesh; RFC 8441's is one of WebSockets only.
@@ -121,10 +126,9 @@ fn rate(
         RateLimitKey::ServiceAccount => {
             let plan = worker.status.plan.load();
             match plan.as_ref().and_then(|plan| plan.source(address)) {
-                Some(source) => check(RateKey::Account {
-                    namespace: &source.namespace,
-                    name: &source.service_account,
-                }),
+                Some(source) => {
+                    check(RateKey::Account { namespace: &source.namespace, name: &source.service_account })
+                }
                 None => check(RateKey::Address(address)),
             }
         }

@@ -132,7 +132,8 @@ async fn answered<C: Client>(
     let mut deadlines = deadline::Deadlines::new(route, call);
     admit::wait(worker, &mut admitted, client, alarm, &deadlines).await?;
     let tried = tries::tries(worker, route, call, &admitted, client, alarm, &mut deadlines, record).await?;
-    relay::relay(worker, known, route, call, &mut admitted, tried, client, alarm, &mut deadlines, record).await
+    relay::relay(worker, known, route, call, &mut admitted, tried, client, alarm, &mut deadlines, record)
+        .await
 }
 
 /// Sends an answer of the proxy's own.

@@ -60,7 +60,7 @@ pub struct NoAnswer {
 pub fn of_broken(error: &Broken, reused: bool) -> NoAnswer {
     let unprocessed = Exchange::is_unprocessed(error);
     let cause = match error {
-        Broken::Protocol(_) | Broken::TooLarge(_) => Cause::BadAnswer,
+        Broken::Protocol(_) => Cause::BadAnswer,
         Broken::Io(_) | Broken::Ended | Broken::Reset(_) => Cause::EndpointReset,
     };
     let stale = reused && matches!(error, Broken::Io(_) | Broken::Ended);

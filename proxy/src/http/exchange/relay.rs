@@ -3,7 +3,10 @@
 //! In: an exchange behind the head of its answer. Out: the client has the whole answer, or knows that it has not.
 
 use super::{
-    Call, Failed, Known, admit::Admitted, deadline::Deadlines, record::Record,
+    Call, Failed, Known,
+    admit::Admitted,
+    deadline::Deadlines,
+    record::Record,
     replay::{Fault, Replay},
     tries::Tried,
 };
@@ -63,11 +66,14 @@ pub async fn relay<C: Client>(
         client.put_head(&head, edits, framing);
     }
     deadlines.head_has_come();
-    let mut course = Course { downloaded: framing == Framing::Empty && !tunnel, flushed: false, upload_failed: false, tunnel };
-    let relayed = poll_fn(|context| {
-        course.poll(context, client, &mut exchange, &mut replay, alarm, deadlines)
-    })
-    .await;
+    let mut course = Course {
+        downloaded: framing == Framing::Empty && !tunnel,
+        flushed: false,
+        upload_failed: false,
+        tunnel,
+    };
+    let relayed =
+        poll_fn(|context| course.poll(context, client, &mut exchange, &mut replay, alarm, deadlines)).await;
     if let Err(Failed::Answer(answer)) = &relayed {
         record.failed(answer.cause);
     }
@@ -181,7 +187,7 @@ impl Course {
                 }
                 Poll::Ready(Err(error)) => {
                     let cause = match error {
-                        Broken::Protocol(_) | Broken::TooLarge(_) => Cause::BadAnswer,
+                        Broken::Protocol(_) => Cause::BadAnswer,
                         Broken::Io(_) | Broken::Ended | Broken::Reset(_) => Cause::EndpointReset,
                     };
                     return Poll::Ready(Err(cause.into()));

@@ -184,6 +184,5 @@ fn refusal(error: Broken) -> Failed {
     match error {
         Broken::Io(_) | Broken::Ended | Broken::Reset(_) => Failed::Client,
         Broken::Protocol(what) => Answer::of(Cause::BadRequest).with_text(what).into(),
-        Broken::TooLarge(cause) => cause.into(),
     }
 }

@@ -26,13 +26,7 @@ use crate::{
     retry::{self, Again, Attempt, Failure},
     route::Route,
 };
-use std::{
-    future::poll_fn,
-    net::SocketAddr,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// A try that came to an answer.
@@ -62,6 +56,7 @@ struct Course<'a> {
 }
 
 /// How one try ended.
+#[allow(clippy::large_enum_variant)] // it lives for a moment, and mostly is the large one
 enum End {
     Answered(Exchange, ResponseHead, Framing),
     Failed(NoAnswer, bool),
@@ -105,7 +100,9 @@ pub async fn tries<C: Client>(
                 }
                 course.breaker(None, latency);
                 course.last = Some(no_answer.cause);
-                course.again(&no_answer.failure, *sent, &replay, no_answer.unprocessed).map(|again| (again, None))
+                course
+                    .again(&no_answer.failure, *sent, &replay, no_answer.unprocessed)
+                    .map(|again| (again, None))
             }
         };
         match (again, end) {
@@ -274,9 +271,7 @@ impl Course<'_> {
         let want = Want { key: admitted.key, sticky: admitted.sticky.as_deref(), tried: &self.tried };
         let picked = match balancer.pick(&want, &self.worker.dice, now) {
             // There is no other one, and the last try may have failed by bad luck alone.
-            Err(NoEndpoint::AllTried) => {
-                balancer.pick(&Want { tried: &[], ..want }, &self.worker.dice, now)
-            }
+            Err(NoEndpoint::AllTried) => balancer.pick(&Want { tried: &[], ..want }, &self.worker.dice, now),
             picked => picked,
         };
         picked.map_err(|none| {

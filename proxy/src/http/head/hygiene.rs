@@ -38,7 +38,9 @@ pub fn hop(head: &Head, version: Version) -> Hop {
                     }
                 }
             }
-            Kind::Te => hop.trailers |= elements(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers")),
+            Kind::Te => {
+                hop.trailers |= elements(value).any(|coding| coding.eq_ignore_ascii_case(b"trailers"))
+            }
             Kind::Upgrade => hop.upgrade = true,
             Kind::Other
             | Kind::Host

@@ -128,14 +128,8 @@ impl Head {
 
     /// How many fields there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.lines.len()
-    }
-
-    /// Whether there is no field.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
     }
 
     /// The first value of the field of this lower-case name.

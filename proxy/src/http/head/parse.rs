@@ -132,7 +132,9 @@ fn complete(
     match parsed {
         Ok(Status::Complete(size)) if size <= bounds.bytes => Ok(Some(size)),
         Ok(Status::Partial) if available < bounds.bytes => Ok(None),
-        Ok(Status::Complete(_) | Status::Partial) | Err(httparse::Error::TooManyHeaders) => Err(Error::TooLarge),
+        Ok(Status::Complete(_) | Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
+            Err(Error::TooLarge)
+        }
         Err(httparse::Error::HeaderName) => Err(Error::Syntax("a field's name is not a token")),
         Err(httparse::Error::HeaderValue) => Err(Error::Syntax("a field's value has a forbidden character")),
         Err(httparse::Error::NewLine) => Err(Error::Syntax("a line does not end as it should")),
@@ -182,7 +184,8 @@ fn lines(bytes: &[u8], size: usize, headers: &[Header<'_>]) -> Result<Vec<Line>,
         last.end = number(size.saturating_sub(2)); // the empty line
     }
     // A line that reaches further than one line was folded (RFC 9112, 5.2), which some read and others do not.
-    let folded = |line: &Line| memchr_iter(b'\n', &bytes[line.start as usize..line.end as usize]).count() != 1;
+    let folded =
+        |line: &Line| memchr_iter(b'\n', &bytes[line.start as usize..line.end as usize]).count() != 1;
     if lines.iter().any(folded) {
         return Err(Error::Syntax("a field is folded over several lines"));
     }
@@ -252,7 +255,3 @@ fn origin_form(target: Bytes, method: &Method) -> Result<(Bytes, Option<Bytes>),
     };
     Ok((path, Some(authority)))
 }
-
-#[cfg(test)]
-#[path = "parse_tests.rs"]
-mod tests;

@@ -35,7 +35,8 @@ pub enum Error {
 /// Where it cannot be forwarded.
 pub fn request(parts: &Parts) -> Result<RequestHead, Error> {
     let head = head(&parts.headers)?;
-    let authority = parts.uri.authority().map(|authority| Bytes::copy_from_slice(authority.as_str().as_bytes()));
+    let authority =
+        parts.uri.authority().map(|authority| Bytes::copy_from_slice(authority.as_str().as_bytes()));
     let named: Vec<Bytes> = head.of_kind(Kind::Host).map(|host| head.share(host)).collect();
     let host = match (authority, &named[..]) {
         (Some(authority), []) => Some(authority),
@@ -96,7 +97,11 @@ fn head(headers: &HeaderMap) -> Result<Head, Error> {
     for (name, value) in headers {
         let kind = Kind::of(name.as_str().as_bytes());
         match kind {
-            Kind::Connection | Kind::KeepAlive | Kind::ProxyConnection | Kind::TransferEncoding | Kind::Upgrade => {
+            Kind::Connection
+            | Kind::KeepAlive
+            | Kind::ProxyConnection
+            | Kind::TransferEncoding
+            | Kind::Upgrade => {
                 return Err(Error::ConnectionField);
             }
             Kind::Te if value != "trailers" => return Err(Error::ConnectionField),
@@ -173,7 +178,7 @@ pub fn to_response(response: &ResponseHead, hop: &Hop, edits: &[Edit]) -> Respon
 }
 
 fn fill(headers: &mut HeaderMap, head: &Head, hop: &Hop, edits: &[Edit]) {
-    headers.reserve(head.len() + edits.len());
+    headers.reserve(head.count() + edits.len());
     for (name, value, kind) in head.fields() {
         if hygiene::is_hop_by_hop(head, name, kind, hop) || write::is_edited(name, edits) {
             continue;

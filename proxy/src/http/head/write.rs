@@ -28,7 +28,14 @@ pub struct Own<'a> {
 }
 
 /// Writes the head of a request.
-pub fn request(out: &mut BytesMut, request: &RequestHead, target: &[u8], hop: &Hop, edits: &[Edit], own: Own<'_>) {
+pub fn request(
+    out: &mut BytesMut,
+    request: &RequestHead,
+    target: &[u8],
+    hop: &Hop,
+    edits: &[Edit],
+    own: Own<'_>,
+) {
     let method = if request.protocol.is_some() { Method::GET.as_str() } else { request.method.as_str() };
     out.reserve(request.head.block.len() + 256);
     out.put_slice(method.as_bytes());

@@ -55,7 +55,8 @@ mod tests {
     async fn a_nearer_deadline_is_heard_in_time() {
         let start = Instant::now();
         let mut alarm = Alarm::default();
-        let first = poll_fn(|context| Poll::Ready(alarm.poll(context, start + Duration::from_secs(60)))).await;
+        let first =
+            poll_fn(|context| Poll::Ready(alarm.poll(context, start + Duration::from_secs(60)))).await;
         assert!(first.is_pending());
         poll_fn(|context| alarm.poll(context, start + Duration::from_secs(1))).await;
         assert_eq!(start.elapsed(), Duration::from_secs(1));

@@ -136,12 +136,6 @@ impl Http1 {
         matches!(self.incoming, Incoming::Done | Incoming::Empty)
     }
 
-    /// Whether nothing more will come.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.ended
-    }
-
     /// Whether an idle connection can be used for another exchange: nothing has come, not even its end.
     pub fn is_idle(&mut self, context: &mut Context<'_>) -> bool {
         self.input.is_empty() && !self.ended && self.poll_fill(context).is_pending()
@@ -233,7 +227,3 @@ impl Side for Http1 {
         Poll::Ready(Ok(()))
     }
 }
-
-#[cfg(test)]
-#[path = "http1_tests.rs"]
-mod tests;

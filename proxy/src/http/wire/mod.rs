@@ -11,7 +11,6 @@ pub mod outbox;
 pub mod rewound;
 pub mod stream;
 
-use crate::cause::Cause;
 use bytes::Bytes;
 use http::HeaderMap;
 use std::{
@@ -45,9 +44,6 @@ pub enum Broken {
     /// The stream was reset by the other side, or its connection.
     #[error("the stream was reset: {0}")]
     Reset(#[from] h2::Error),
-    /// The head or the body is larger than allowed.
-    #[error("{0}")]
-    TooLarge(Cause),
 }
 
 /// One side of an exchange after its heads: it sends a body and takes one.

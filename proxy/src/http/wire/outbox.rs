@@ -29,7 +29,10 @@ pub struct Outbox {
 impl Outbox {
     /// Where small pieces are written to; only while there is no large piece.
     pub fn small(&mut self) -> &mut BytesMut {
-        debug_assert!(self.large.is_empty() && self.behind.is_empty(), "a small piece would overtake a large one");
+        debug_assert!(
+            self.large.is_empty() && self.behind.is_empty(),
+            "a small piece would overtake a large one"
+        );
         &mut self.small
     }
 
@@ -86,7 +89,8 @@ impl Outbox {
             let written = if self.large.is_empty() && self.behind.is_empty() {
                 ready!(stream.poll_write(context, &self.small))?
             } else {
-                let pieces = [IoSlice::new(&self.small), IoSlice::new(&self.large), IoSlice::new(self.behind)];
+                let pieces =
+                    [IoSlice::new(&self.small), IoSlice::new(&self.large), IoSlice::new(self.behind)];
                 ready!(stream.poll_write_vectored(context, &pieces))?
             };
             if written == 0 {
