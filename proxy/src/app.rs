@@ -28,7 +28,7 @@ use tokio::{
     net::TcpStream,
     runtime,
     sync::{mpsc, watch},
-    time::sleep,
+    time::{Instant, sleep},
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 use weft_contract::{Protocol, Rejection};
@@ -185,7 +185,7 @@ impl Proxy {
         if self.last.as_ref().is_some_and(|plan| plan.revision == accepted.revision) {
             return false;
         }
-        let plan = Arc::new(compile(accepted, self.last.as_deref()));
+        let plan = Arc::new(compile(accepted, self.last.as_deref(), Instant::now()));
         self.last = Some(Arc::clone(&plan));
         self.plans.send_replace(Some(plan));
         true

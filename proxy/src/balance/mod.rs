@@ -1,148 +1,359 @@
 //! Picks one endpoint for a request or a connection.
 //!
-//! In: the endpoints of a Service's port, and those that were tried already. Out: one of them, charged with the
-//! request until the guard is dropped; or none.
+//! In: the endpoints of a Service's port, what the Service asks of the balancing, and for each request what was tried
+//! already. Out: one endpoint, charged with the request until the guard is dropped; or why there is none. What became of
+//! the request comes back through the guard, and is what the next choice is made by.
 //!
-//! The rule for who takes part is Kubernetes' own: ready endpoints; where none is ready, those that still serve while
-//! they terminate. Among those, two are drawn at random and the one with less in flight wins ("power of two choices"),
-//! which needs no shared turn and keeps traffic away from a slow endpoint.
+//! ```text
+//!  eligible ----> locality -----> sticky, hash, p2c, round_robin ----> InFlight ----> the engine
+//!  (Kubernetes'   (near ones,     (of those that the field admits:                        |
+//!   own rule)      if enough)      neither full, nor tried, nor set aside)                | Outcome
+//!                                          ^                                              v
+//!                                    EndpointState: load, <---- ewma, outlier, window, slow_start
+//! ```
+//!
+//! All of it is pure: time is a parameter, randomness is [`Dice`]. The default policy picks and learns without a lock and
+//! without an allocation.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+mod clock;
+mod dice;
+mod eligible;
+mod ewma;
+mod field;
+mod group;
+mod hash;
+mod in_flight;
+mod locality;
+mod maglev;
+mod outcome;
+mod outlier;
+mod p2c;
+mod round_robin;
+mod slow_start;
+mod state;
+mod sticky;
+mod window;
+
+pub use dice::Dice;
+pub use hash::{hash, hash_address};
+pub use in_flight::InFlight;
+pub use outcome::Outcome;
+pub use state::EndpointState;
+
+use clock::{Clock, Ticks, nanoseconds};
+use dice::Roll;
+use field::{Choice, Field, Leniency};
+use group::Group;
+use locality::{Distances, Tiers};
+use maglev::Maglev;
+use round_robin::Turn;
+use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use tokio::time::Instant;
+use weft_contract::{
+    Endpoint,
+    policy::{Algorithm, Balancing, HashKey, Outlier, Proximity, StickyCookie},
 };
-use weft_contract::Endpoint;
 
-/// One endpoint with its state, which lives on while plans come and go.
-#[derive(Debug)]
-pub struct EndpointState {
-    /// Where it listens.
-    pub address: SocketAddr,
-    in_flight: AtomicUsize,
+/// Where this proxy is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Home {
+    /// Its node.
+    pub node: String,
+    /// The zone of that, where known.
+    pub zone: Option<String>,
+}
+
+/// What a balancer goes by.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings<'a> {
+    /// How an endpoint is chosen.
+    pub balancing: &'a Balancing,
+    /// When a failing one is set aside.
+    pub outlier: &'a Outlier,
+    /// How many requests one endpoint may have at once; 0 is no bound.
+    pub most_in_flight: u32,
+    /// Where this proxy is.
+    pub home: &'a Home,
 }
 
 /// The endpoints of one port of a Service that may be picked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Balancer {
+    /// Sorted by how near they are, then by address.
     endpoints: Vec<Arc<EndpointState>>,
+    tiers: Tiers,
+    rule: Rule,
+    sticky: Option<StickyCookie>,
+    most_in_flight: usize,
+    slow_start: Ticks,
+    group: Arc<Group>,
+    clock: Clock,
 }
 
-/// An endpoint that was picked; it counts as busy until this is dropped.
+/// An algorithm with what it needs.
 #[derive(Debug)]
-pub struct InFlight(Arc<EndpointState>);
-
-/// A source of random numbers that tests can seed. Shared without a lock.
-#[derive(Debug)]
-pub struct Dice(AtomicU64);
-
-/// The endpoints that may be picked, by Kubernetes' rule.
-fn eligible(endpoints: &[Endpoint]) -> impl Iterator<Item = &Endpoint> {
-    let any_ready = endpoints.iter().any(|endpoint| endpoint.ready);
-    endpoints.iter().filter(move |endpoint| if any_ready { endpoint.ready } else { endpoint.serving })
+enum Rule {
+    P2cEwma,
+    RoundRobin(Turn),
+    LeastRequest,
+    Hash(HashKey, Maglev),
 }
+
+/// What a request wants of the balancer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Want<'a> {
+    /// The hash of what [`Balancer::hash_key`] names, where the request has it.
+    pub key: Option<u64>,
+    /// The value of the sticky cookie that the client sent.
+    pub sticky: Option<&'a [u8]>,
+    /// What was tried already, and will not be picked again.
+    pub tried: &'a [SocketAddr],
+}
+
+/// Why no endpoint was picked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoEndpoint {
+    /// None takes part.
+    NoneReady,
+    /// All were tried.
+    AllTried,
+    /// All that are left have as many requests as they may have.
+    Full,
+}
+
+/// How many endpoints there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Those that can be picked now.
+    pub available: usize,
+    /// Those set aside for their failures.
+    pub ejected: usize,
+    /// All that are ready.
+    pub total: usize,
+}
+
+/// How often a choice is repeated because another thread took the last place at the chosen endpoint.
+const CHARGES: usize = 4;
 
 // === impl Balancer ===
 
 impl Balancer {
-    /// A balancer over `endpoints`; the state of those that `previous` knows is carried over.
+    /// A balancer over `endpoints`. Those that `previous` knows keep their state.
     #[must_use]
-    pub fn new(endpoints: &[Endpoint], previous: Option<&Self>) -> Self {
-        let known = previous.map_or(&[][..], |balancer| &balancer.endpoints);
-        let mut states: Vec<Arc<EndpointState>> = eligible(endpoints)
-            .map(|endpoint| SocketAddr::new(endpoint.address, endpoint.port))
-            .map(|address| match known.iter().find(|state| state.address == address) {
-                Some(state) => Arc::clone(state),
-                None => Arc::new(EndpointState { address, in_flight: AtomicUsize::new(0) }),
-            })
+    pub fn new(
+        endpoints: &[Endpoint],
+        settings: &Settings<'_>,
+        previous: Option<&Self>,
+        now: Instant,
+    ) -> Self {
+        let Settings { balancing, outlier, most_in_flight, home } = *settings;
+        let Balancing { algorithm, sticky, proximity, slow_start } = balancing;
+        let clock = previous.map_or_else(|| Clock::starting(now), |previous| previous.clock);
+        let group = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.group));
+        let ticks = clock.ticks(now);
+
+        let eligible = eligible::eligible(endpoints);
+        // The key says which endpoint is meant, to all proxies alike, near or far.
+        let proximity = if matches!(algorithm, Algorithm::Hash(_)) { Proximity::Any } else { *proximity };
+        let distances = {
+            let all: Vec<&Endpoint> = eligible.iter().map(|(_, endpoint)| *endpoint).collect();
+            Distances::new(proximity, home, &all)
+        };
+        let mut states = States::new(previous, &group, clock, ticks);
+        let mut near: Vec<_> = eligible
+            .iter()
+            .map(|(address, endpoint)| (distances.of(endpoint), states.get(*address)))
             .collect();
-        // Two EndpointSlices may name the same address for a while; it must not be drawn twice as often.
-        states.sort_by_key(|state| state.address);
-        states.dedup_by_key(|state| state.address);
-        Self { endpoints: states }
-    }
+        near.sort_by_key(|(distance, _)| *distance); // stable: by address within each tier
+        let (distances, endpoints): (Vec<_>, Vec<_>) = near.into_iter().unzip();
 
-    /// Picks an endpoint other than those in `tried`.
-    #[must_use]
-    pub fn pick(&self, tried: &[SocketAddr], dice: &Dice) -> Option<InFlight> {
-        if tried.is_empty() {
-            return pick_of(&self.endpoints, dice);
+        group.regroup(&endpoints, outlier, ticks);
+        Self {
+            tiers: Tiers::new(&distances),
+            rule: Rule::new(algorithm, &endpoints, home, previous),
+            endpoints,
+            sticky: sticky.clone(),
+            most_in_flight: if most_in_flight == 0 { usize::MAX } else { most_in_flight as usize },
+            slow_start: nanoseconds(*slow_start),
+            group,
+            clock,
         }
-        let untried: Vec<_> =
-            self.endpoints.iter().filter(|state| !tried.contains(&state.address)).cloned().collect();
-        pick_of(&untried, dice)
     }
 
-    /// The endpoints that may be picked.
+    /// Picks an endpoint other than those tried.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn pick(&self, want: &Want<'_>, dice: &Dice, now: Instant) -> Result<InFlight, NoEndpoint> {
+        let now = self.clock.ticks(now);
+        for _ in 0..CHARGES {
+            let roll = dice.roll();
+            let Some(choice) = self.choose(&self.field(want.tried, dice, now), want, roll) else { break };
+            if let Some(in_flight) = InFlight::charge(choice, self.most_in_flight, now, roll) {
+                return Ok(in_flight);
+            }
+        }
+        Err(self.why_none(want))
+    }
+
+    /// The endpoints that may be picked, the nearest first.
     #[must_use]
     pub fn endpoints(&self) -> &[Arc<EndpointState>] {
         &self.endpoints
     }
-}
 
-fn pick_of(endpoints: &[Arc<EndpointState>], dice: &Dice) -> Option<InFlight> {
-    let chosen = match endpoints {
-        [] => return None,
-        [only] => only,
-        several => {
-            let first = dice.below(several.len());
-            // Among the others, so that the two are never the same.
-            let second = (first + 1 + dice.below(several.len() - 1)) % several.len();
-            let (first, second) = (&several[first], &several[second]);
-            if second.in_flight() < first.in_flight() { second } else { first }
+    /// What has to be hashed for [`Want::key`], if anything.
+    #[must_use]
+    pub fn hash_key(&self) -> Option<&HashKey> {
+        match &self.rule {
+            Rule::Hash(key, _) => Some(key),
+            Rule::P2cEwma | Rule::RoundRobin(_) | Rule::LeastRequest => None,
         }
-    };
-    Some(InFlight::charge(Arc::clone(chosen)))
-}
-
-// === impl EndpointState ===
-
-impl EndpointState {
-    /// How many requests or connections it has now.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
-    }
-}
-
-// === impl InFlight ===
-
-impl InFlight {
-    fn charge(state: Arc<EndpointState>) -> Self {
-        state.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(state)
     }
 
-    /// Where to connect to.
+    /// The cookie that keeps a client at its endpoint, if there is to be one.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.0.address
+    pub fn sticky(&self) -> Option<&StickyCookie> {
+        self.sticky.as_ref()
     }
-}
 
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-// === impl Dice ===
-
-impl Dice {
-    /// The same seed gives the same numbers.
+    /// How many endpoints there are, and how many of them can be picked.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self(AtomicU64::new(seed))
+    pub fn census(&self, now: Instant) -> Census {
+        let dice = Dice::new(0);
+        let available = self.field(&[], &dice, self.clock.ticks(now)).admitted().count();
+        let ejected = self.endpoints.iter().filter(|state| !state.health.takes_part()).count();
+        Census { available, ejected, total: self.endpoints.len() }
     }
 
-    /// A number below `limit`, which must not be zero. This is splitmix64: fast, and even enough for balancing.
-    fn below(&self, limit: usize) -> usize {
-        let mut mixed = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        ((u128::from(mixed) * limit as u128) >> 64) as usize
+    /// Retires the endpoints that `next`, which takes the place of this, does not carry on.
+    pub fn retire_missing(&self, next: &Self) {
+        let kept: HashMap<u64, ()> = next.endpoints.iter().map(|state| (state.id, ())).collect();
+        self.endpoints.iter().filter(|state| !kept.contains_key(&state.id)).for_each(|state| state.retire());
+    }
+
+    /// Retires every endpoint: nothing takes the place of this.
+    pub fn retire_all(&self) {
+        self.endpoints.iter().for_each(|state| state.retire());
+    }
+
+    fn field<'a>(&'a self, tried: &'a [SocketAddr], dice: &'a Dice, now: Ticks) -> Field<'a> {
+        Field {
+            endpoints: &self.endpoints,
+            tried,
+            leniency: Leniency::Strict,
+            most_in_flight: self.most_in_flight,
+            slow_start: self.slow_start,
+            now,
+            dice,
+        }
+    }
+
+    fn choose<'a>(&'a self, field: &Field<'a>, want: &Want<'_>, roll: Roll) -> Option<Choice<'a>> {
+        if let Some(value) = want.sticky
+            && let Some(choice) = self.sticky_choice(field, value)
+        {
+            return Some(choice);
+        }
+        let near = self.tiers.narrow(*field);
+        // A request with a key goes where its key leads; any other may find out whether an endpoint is well again.
+        if self.group.any_set_aside()
+            && !(want.key.is_some() && matches!(self.rule, Rule::Hash(..)))
+            && let Some(probe) = near.endpoints.iter().find_map(|state| near.probe(state))
+        {
+            return Some(probe);
+        }
+        self.rule
+            .choose(&near, want.key, roll)
+            .or_else(|| self.rule.choose(&field.with(Leniency::DespitePushback), want.key, roll))
+            .or_else(|| self.rule.choose(&field.with(Leniency::DespiteFailing), want.key, roll))
+    }
+
+    /// The endpoint of a client's cookie, if it can be had. That it asks for less does not matter: the client's session
+    /// is there and nowhere else.
+    fn sticky_choice<'a>(&'a self, field: &Field<'a>, value: &[u8]) -> Option<Choice<'a>> {
+        self.sticky.as_ref()?;
+        let state = sticky::find(field.endpoints, value)?;
+        let field = field.with(Leniency::DespitePushback);
+        field.probe(state).or_else(|| field.admits(state).then(|| field.choice(state)))
+    }
+
+    fn why_none(&self, want: &Want<'_>) -> NoEndpoint {
+        if self.endpoints.is_empty() {
+            NoEndpoint::NoneReady
+        } else if self.endpoints.iter().all(|state| want.tried.contains(&state.address)) {
+            NoEndpoint::AllTried
+        } else {
+            NoEndpoint::Full
+        }
+    }
+}
+
+// === impl Rule ===
+
+impl Rule {
+    fn new(
+        algorithm: &Algorithm,
+        endpoints: &[Arc<EndpointState>],
+        home: &Home,
+        previous: Option<&Balancer>,
+    ) -> Self {
+        match algorithm {
+            Algorithm::P2cEwma => Self::P2cEwma,
+            Algorithm::LeastRequest => Self::LeastRequest,
+            Algorithm::Hash(key) => Self::Hash(key.clone(), Maglev::new(endpoints)),
+            Algorithm::RoundRobin => match previous.map(|previous| &previous.rule) {
+                Some(Self::RoundRobin(turn)) => Self::RoundRobin(turn.carry_on()),
+                _ => Self::RoundRobin(Turn::starting((hash(home.node.as_bytes()) >> 32) as usize)),
+            },
+        }
+    }
+
+    fn choose<'a>(&self, field: &Field<'a>, key: Option<u64>, roll: Roll) -> Option<Choice<'a>> {
+        let state = match self {
+            Self::P2cEwma => p2c::choose(field, roll, |state| state.load(field.now)),
+            Self::RoundRobin(turn) => turn.choose(field),
+            Self::LeastRequest => p2c::choose(field, roll, EndpointState::in_flight),
+            Self::Hash(_, table) => match key {
+                Some(key) => return table.choose(field, key),
+                None => p2c::any(field, roll),
+            },
+        }?;
+        Some(field.choice(state))
+    }
+}
+
+/// Finds or makes the state of each endpoint of a new balancer.
+struct States<'a> {
+    known: HashMap<SocketAddr, &'a Arc<EndpointState>>,
+    expected: f32,
+    group: &'a Arc<Group>,
+    clock: Clock,
+    now: Ticks,
+}
+
+// === impl States ===
+
+impl<'a> States<'a> {
+    fn new(previous: Option<&'a Balancer>, group: &'a Arc<Group>, clock: Clock, now: Ticks) -> Self {
+        let known = previous.map_or(&[][..], |balancer| &balancer.endpoints);
+        let sum: f32 = known.iter().map(|state| state.latency.estimate(now)).sum();
+        // Taken for what the others are: no better, which would draw everything, and no worse.
+        let expected = if known.is_empty() { ewma::UNKNOWN } else { sum / known.len() as f32 };
+        let known = known.iter().map(|state| (state.address, state)).collect();
+        Self { known, expected, group, clock, now }
+    }
+
+    fn get(&mut self, address: SocketAddr) -> Arc<EndpointState> {
+        if let Some(state) = self.known.get(&address) {
+            return Arc::clone(state);
+        }
+        let state = EndpointState::new(address, self.expected, Arc::clone(self.group), self.clock, self.now);
+        // Where all are new, none has to wait for the others.
+        if !self.known.is_empty() {
+            state.warming.start(self.now);
+        }
+        Arc::new(state)
     }
 }
 

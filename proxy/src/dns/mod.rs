@@ -110,7 +110,7 @@ mod tests {
 
     fn plan(configuration: NodeConfiguration) -> Arc<Plan> {
         let accepted = Accepted { revision: String::new(), configuration: Arc::new(configuration) };
-        Arc::new(compile(accepted, None))
+        Arc::new(compile(accepted, None, tokio::time::Instant::now()))
     }
 
     #[test]

@@ -5,13 +5,14 @@
 //! a Service is the same `Arc` in both plans, and an unchanged endpoint of a changed one is the same `Arc` too.
 
 use crate::{
-    balance::Balancer,
+    balance::{Balancer, Home, Settings},
     metrics::Traffic,
     route::{Route, Target},
 };
 use arc_swap::ArcSwapOption;
 use std::{collections::HashMap, sync::Arc};
-use weft_contract::{NodeConfiguration, Port, Service, Transport};
+use tokio::time::Instant;
+use weft_contract::{NodeConfiguration, Policy, Port, Protocol, Service, Transport};
 
 /// The plan in force, none before the first configuration. Reading it takes no lock.
 pub type SharedPlan = Arc<ArcSwapOption<Plan>>;
@@ -35,35 +36,88 @@ pub struct Plan {
     routes: HashMap<u16, Arc<Route>>,
 }
 
-/// Compiles a configuration. Pure: nothing is opened or closed here.
+/// What all routes of a plan are compiled with.
+struct Compiler<'a> {
+    home: Home,
+    /// The plan before this one, and whether the proxy was in the same place then.
+    previous: Option<&'a Plan>,
+    same_home: bool,
+    now: Instant,
+}
+
+/// Compiles a configuration at the time `now`. Nothing is opened or closed here; endpoints that are not carried on are
+/// marked as retired.
 #[must_use]
-pub fn compile(accepted: Accepted, previous: Option<&Plan>) -> Plan {
+pub fn compile(accepted: Accepted, previous: Option<&Plan>, now: Instant) -> Plan {
     let Accepted { revision, configuration } = accepted;
+    let compiler = Compiler::new(&configuration, previous, now);
     let mut routes = HashMap::new();
     for service in &configuration.services {
+        let policy = Arc::new(service.policy.clone());
         // Only TCP ports can be served so far; the operator gives no listener to others.
         for port in service.ports.iter().filter(|port| port.transport == Transport::Tcp) {
             let Some(listener) = &port.listener else { continue };
-            let before = previous.and_then(|plan| plan.routes.get(&listener.port));
-            routes.insert(listener.port, compile_route(service, port, listener.port, before));
+            routes.insert(listener.port, compiler.route(service, &policy, port, listener.port));
         }
+    }
+    if let Some(previous) = previous {
+        retire(previous, &routes);
     }
     Plan { revision, configuration, routes }
 }
 
-fn compile_route(service: &Service, port: &Port, listener: u16, before: Option<&Arc<Route>>) -> Arc<Route> {
-    let target = Target { service: service.key.clone(), port: port.port, listener };
-    let same = before.filter(|route| *route.target == target);
-    if let Some(route) = same.filter(|route| route.port == *port) {
-        return Arc::clone(route);
+/// Retires the endpoints that no route of the next plan carries on.
+fn retire(previous: &Plan, next: &HashMap<u16, Arc<Route>>) {
+    for (listener, before) in &previous.routes {
+        match next.get(listener).filter(|after| after.target == before.target) {
+            Some(after) if Arc::ptr_eq(after, before) => {}
+            Some(after) => before.balancer.retire_missing(&after.balancer),
+            None => before.balancer.retire_all(),
+        }
     }
-    Arc::new(Route {
-        target: same.map_or_else(|| Arc::new(target), |route| Arc::clone(&route.target)),
-        protocol: port.listener.as_ref().map_or(weft_contract::Protocol::Tcp, |listener| listener.protocol),
-        balancer: Balancer::new(&port.endpoints, same.map(|route| &route.balancer)),
-        traffic: same.map_or_else(|| Arc::new(Traffic::default()), |route| Arc::clone(&route.traffic)),
-        port: port.clone(),
-    })
+}
+
+// === impl Compiler ===
+
+impl<'a> Compiler<'a> {
+    fn new(configuration: &NodeConfiguration, previous: Option<&'a Plan>, now: Instant) -> Self {
+        let home_of = |configuration: &NodeConfiguration| Home {
+            node: configuration.node.clone(),
+            zone: configuration.zone.clone(),
+        };
+        let home = home_of(configuration);
+        let same_home = previous.is_some_and(|plan| home_of(&plan.configuration) == home);
+        Self { home, previous, same_home, now }
+    }
+
+    fn route(&self, service: &Service, policy: &Arc<Policy>, port: &Port, listener: u16) -> Arc<Route> {
+        let target = Target { service: service.key.clone(), port: port.port, listener };
+        let before = self.previous.and_then(|plan| plan.routes.get(&listener));
+        let same = before.filter(|route| *route.target == target);
+        let unchanged =
+            |route: &&Arc<Route>| self.same_home && route.port == *port && route.policy == *policy;
+        if let Some(route) = same.filter(unchanged) {
+            return Arc::clone(route);
+        }
+        Arc::new(Route {
+            target: same.map_or_else(|| Arc::new(target), |route| Arc::clone(&route.target)),
+            protocol: port.listener.as_ref().map_or(Protocol::Tcp, |listener| listener.protocol),
+            balancer: self.balancer(policy, port, same.map(|route| &route.balancer)),
+            traffic: same.map_or_else(|| Arc::new(Traffic::default()), |route| Arc::clone(&route.traffic)),
+            policy: Arc::clone(policy),
+            port: port.clone(),
+        })
+    }
+
+    fn balancer(&self, policy: &Policy, port: &Port, before: Option<&Balancer>) -> Balancer {
+        let settings = Settings {
+            balancing: &policy.balancing,
+            outlier: &policy.outlier,
+            most_in_flight: policy.bulkhead.endpoint,
+            home: &self.home,
+        };
+        Balancer::new(&port.endpoints, &settings, before, self.now)
+    }
 }
 
 // === impl Plan ===

@@ -3,7 +3,10 @@
 use super::*;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
-use weft_contract::{Endpoint, Hints, Listener, Policy, Protocol, SCHEMA, ServiceKey, policy::Scheme};
+use weft_contract::{
+    Endpoint, Hints, Listener, Policy, Protocol, SCHEMA, ServiceKey,
+    policy::{Algorithm, Proximity, Scheme},
+};
 
 fn endpoint(number: u8) -> Endpoint {
     Endpoint {
@@ -47,7 +50,7 @@ fn accepted(services: Vec<Service>) -> Accepted {
 }
 
 fn plan(services: Vec<Service>, previous: Option<&Plan>) -> Plan {
-    compile(accepted(services), previous)
+    compile(accepted(services), previous, Instant::now())
 }
 
 #[test]
@@ -79,6 +82,61 @@ fn a_port_that_is_not_tcp_has_no_route() {
     let mut udp = service(1, &[1], Protocol::Tcp);
     udp.ports[0].transport = Transport::Udp;
     assert!(plan(vec![udp], None).routes().is_empty());
+}
+
+#[test]
+fn a_changed_policy_is_a_new_route_whose_endpoints_are_the_same() {
+    let first = plan(vec![service(1, &[1, 2], Protocol::Http)], None);
+    let mut changed = service(1, &[1, 2], Protocol::Http);
+    changed.policy.balancing.algorithm = Algorithm::RoundRobin;
+    let second = plan(vec![changed.clone()], Some(&first));
+    let (before, after) = (&first.routes()[&10_001], &second.routes()[&10_001]);
+    assert!(!Arc::ptr_eq(before, after));
+    assert_eq!(after.policy.balancing.algorithm, Algorithm::RoundRobin);
+    for (old, new) in before.balancer.endpoints().iter().zip(after.balancer.endpoints()) {
+        assert!(Arc::ptr_eq(old, new) && !new.is_retired());
+    }
+    assert!(Arc::ptr_eq(after, &plan(vec![changed], Some(&second)).routes()[&10_001]));
+}
+
+#[test]
+fn a_proxy_in_another_zone_prefers_others() {
+    let services = || {
+        let mut service = service(1, &[1, 2], Protocol::Http);
+        service.policy.balancing.proximity = Proximity::Zone;
+        for (endpoint, zone) in service.ports[0].endpoints.iter_mut().zip(["zone-a", "zone-b"]) {
+            endpoint.hints.zones = vec![zone.into()];
+        }
+        accepted(vec![service])
+    };
+    let nearest = |plan: &Plan| plan.routes()[&10_001].balancer.endpoints()[0].address.ip();
+    let first = compile(moved(services(), "zone-a"), None, Instant::now());
+    let second = compile(moved(services(), "zone-b"), Some(&first), Instant::now());
+    assert_eq!(nearest(&first), endpoint(1).address);
+    assert_eq!(nearest(&second), endpoint(2).address);
+}
+
+fn moved(accepted: Accepted, zone: &str) -> Accepted {
+    let configuration = (*accepted.configuration).clone();
+    let configuration = NodeConfiguration { zone: Some(zone.into()), ..configuration };
+    Accepted { configuration: Arc::new(configuration), ..accepted }
+}
+
+#[test]
+fn endpoints_that_no_route_carries_on_are_retired() {
+    let first = plan(vec![service(1, &[1, 2], Protocol::Http), service(2, &[3], Protocol::Http)], None);
+    let mut moved = service(3, &[3], Protocol::Http);
+    moved.ports[0].listener = Some(Listener { port: 10_002, protocol: Protocol::Http });
+    let second = plan(vec![service(1, &[2], Protocol::Http), moved], Some(&first));
+    let retired = |plan: &Plan, listener: u16| -> Vec<bool> {
+        plan.routes()[&listener].balancer.endpoints().iter().map(|state| state.is_retired()).collect()
+    };
+    assert_eq!(retired(&first, 10_001), [true, false]);
+    assert_eq!(retired(&first, 10_002), [true], "the listener is another Service's now");
+    assert_eq!(retired(&second, 10_002), [false]);
+    plan(vec![], Some(&second));
+    assert_eq!(retired(&second, 10_001), [true]);
+    assert_eq!(retired(&second, 10_002), [true]);
 }
 
 proptest! {

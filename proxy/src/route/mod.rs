@@ -5,7 +5,7 @@
 
 use crate::{balance::Balancer, metrics::Traffic, plan::Plan};
 use std::sync::Arc;
-use weft_contract::{Port, Protocol, ServiceKey};
+use weft_contract::{Policy, Port, Protocol, ServiceKey};
 
 /// One port of one Service, and how to get there. Immutable; what lives on (endpoints' state, counters) is behind `Arc`.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Route {
     pub balancer: Balancer,
     /// What was counted on the way there.
     pub traffic: Arc<Traffic>,
+    /// What the Service asks for beyond being served.
+    pub policy: Arc<Policy>,
     /// What it was compiled from, to tell whether anything changed.
     pub(crate) port: Port,
 }

@@ -6,13 +6,17 @@
 mod pump;
 
 use crate::{
-    balance::{Dice, InFlight},
+    balance::{Dice, InFlight, Outcome, Want, hash_address},
     metrics::{Failure, OpenConnection},
     route::Route,
 };
 use socket2::SockRef;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout},
+};
+use weft_contract::policy::HashKey;
 
 /// How many endpoints are tried before the client is given up.
 const TRIES: usize = 3;
@@ -20,7 +24,7 @@ const TRIES: usize = 3;
 /// Serves one connection until both sides closed it.
 pub async fn serve(client: TcpStream, route: Arc<Route>, dice: &Dice, connect_timeout: Duration) {
     let _open = OpenConnection::new(Arc::clone(&route.traffic));
-    let Some((backend, _endpoint)) = connect(&route, dice, connect_timeout).await else {
+    let Some((backend, _endpoint)) = connect(&client, &route, dice, connect_timeout).await else {
         // A reset rather than a clean end: the client must not think that the Service had nothing to say.
         let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
         return;
@@ -36,15 +40,29 @@ pub async fn serve(client: TcpStream, route: Arc<Route>, dice: &Dice, connect_ti
     }
 }
 
-async fn connect(route: &Route, dice: &Dice, connect_timeout: Duration) -> Option<(TcpStream, InFlight)> {
+async fn connect(
+    client: &TcpStream,
+    route: &Route,
+    dice: &Dice,
+    connect_timeout: Duration,
+) -> Option<(TcpStream, InFlight)> {
+    let key = hash_key(client, route);
     let mut tried: Vec<SocketAddr> = Vec::new();
     while tried.len() < TRIES {
-        let Some(endpoint) = route.balancer.pick(&tried, dice) else { break };
+        let started = Instant::now();
+        let want = Want { key, sticky: None, tried: &tried };
+        let Ok(mut endpoint) = route.balancer.pick(&want, dice, started) else { break };
         let address = endpoint.address();
-        match timeout(connect_timeout, open(address)).await.unwrap_or_else(|late| Err(late.into())) {
-            Ok(stream) => return Some((stream, endpoint)),
+        let opened = timeout(connect_timeout, open(address)).await.unwrap_or_else(|late| Err(late.into()));
+        let now = Instant::now();
+        match opened {
+            Ok(stream) => {
+                endpoint.observe(connected(now - started), now);
+                return Some((stream, endpoint));
+            }
             Err(error) => {
                 tracing::debug!(service = %route.target.service, %address, %error, "cannot connect");
+                endpoint.observe(Outcome::ConnectFailed, now);
                 route.traffic.failure(Failure::Connect);
             }
         }
@@ -54,6 +72,20 @@ async fn connect(route: &Route, dice: &Dice, connect_timeout: Duration) -> Optio
         route.traffic.failure(Failure::NoEndpoint);
     }
     None
+}
+
+/// What tells clients apart where the Service asks for the same endpoint for the same client. A TCP connection has no
+/// headers or cookies.
+fn hash_key(client: &TcpStream, route: &Route) -> Option<u64> {
+    match route.balancer.hash_key()? {
+        HashKey::SourceAddress => client.peer_addr().ok().map(|client| hash_address(client.ip())),
+        HashKey::Header(_) | HashKey::Cookie(_) => None,
+    }
+}
+
+/// All that a TCP connection tells of its endpoint: that it accepts, and how soon.
+fn connected(latency: Duration) -> Outcome {
+    Outcome::Answered { status: 200, grpc_code: None, retry_after: None, latency }
 }
 
 async fn open(address: SocketAddr) -> io::Result<TcpStream> {
