@@ -58,14 +58,14 @@ impl<'a> Field<'a> {
     /// The probe of this endpoint, if it is due. What was tried already is too precious to find something out.
     pub(super) fn probe(&self, state: &'a Arc<EndpointState>) -> Option<Choice<'a>> {
         let free = self.tried.is_empty() && state.in_flight() < self.most_in_flight;
-        (free && state.health.is_due(self.now) && state.health.claim(self.now, false))
+        (free && state.health.is_due(self.now) && claim(state, self.now, false))
             .then_some(Choice { state, probe: true })
     }
 
     /// A choice of this endpoint, which was admitted.
     pub(super) fn choice(&self, state: &'a Arc<EndpointState>) -> Choice<'a> {
         // As a last resort it may be one that was set aside; what becomes of it is worth knowing.
-        let probe = self.leniency == Leniency::DespiteFailing && state.health.claim(self.now, true);
+        let probe = self.leniency == Leniency::DespiteFailing && claim(state, self.now, true);
         Choice { state, probe }
     }
 
@@ -78,4 +78,13 @@ impl<'a> Field<'a> {
     pub(super) fn with(self, leniency: Leniency) -> Self {
         Self { leniency, ..self }
     }
+}
+
+/// Takes the one probe of this endpoint, if it is to be had.
+fn claim(state: &EndpointState, now: Ticks, early: bool) -> bool {
+    let claimed = state.health.claim(now, early);
+    if claimed {
+        state.group.claimed();
+    }
+    claimed
 }

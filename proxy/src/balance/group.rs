@@ -7,7 +7,7 @@ use super::{clock::Ticks, dice::Roll, state::EndpointState, window::Tally};
 use arc_swap::ArcSwap;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, Weak,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 use weft_contract::policy::Outlier;
 
@@ -15,11 +15,13 @@ use weft_contract::policy::Outlier;
 const SAMPLE: usize = 16;
 
 /// Lives on while balancers come and go, as the states of the endpoints do.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Group {
     members: ArcSwap<Members>,
-    /// How many are set aside; only to know in one look whether any is.
+    /// How many are set aside.
     set_aside: AtomicUsize,
+    /// When the first pause ends that nobody probes after yet, or [`Ticks::MAX`]: what a request has to look at.
+    next_due: AtomicU64,
     changing: Mutex<()>,
 }
 
@@ -31,6 +33,17 @@ struct Members {
 }
 
 // === impl Group ===
+
+impl Default for Group {
+    fn default() -> Self {
+        Self {
+            members: ArcSwap::default(),
+            set_aside: AtomicUsize::new(0),
+            next_due: AtomicU64::new(Ticks::MAX),
+            changing: Mutex::default(),
+        }
+    }
+}
 
 impl Group {
     /// From now on these belong to it. Those set aside beyond what is allowed among so many come back.
@@ -44,13 +57,13 @@ impl Group {
         aside.sort_by_key(|state| state.health.until());
         let excess = aside.len().saturating_sub(members.most());
         aside.iter().take(excess).for_each(|state| state.bring_back(None, now));
-        self.set_aside.store(aside.len() - excess, Ordering::Relaxed);
+        self.count(&members);
         self.members.store(members);
     }
 
-    /// Whether any is set aside.
-    pub(super) fn any_set_aside(&self) -> bool {
-        self.set_aside.load(Ordering::Relaxed) != 0
+    /// Whether a pause is over, so that a request should probe.
+    pub(super) fn is_any_due(&self, now: Ticks) -> bool {
+        self.next_due.load(Ordering::Relaxed) <= now
     }
 
     /// `state` failed: sets it aside if that is called for, and allowed.
@@ -66,7 +79,7 @@ impl Group {
             state.health.set_aside(&members.outlier, now, roll);
             tracing::debug!(address = %state.address, "endpoint set aside");
         }
-        self.set_aside.store(members.set_aside(), Ordering::Relaxed);
+        self.count(&members);
     }
 
     /// The request that probes `state` has its verdict.
@@ -82,12 +95,21 @@ impl Group {
                 tracing::debug!(address = %state.address, "endpoint is back");
             }
         }
-        self.set_aside.store(members.set_aside(), Ordering::Relaxed);
+        self.count(&members);
+    }
+
+    /// A request probes one of them.
+    pub(super) fn claimed(&self) {
+        let _changing = self.lock();
+        self.count(&self.members.load());
     }
 
     /// The request that probes `state` ended without a verdict.
     pub(super) fn abandoned(&self, state: &EndpointState, started: Ticks) {
-        state.health.give_back(&self.members.load().outlier, started);
+        let _changing = self.lock();
+        let members = self.members.load();
+        state.health.give_back(&members.outlier, started);
+        self.count(&members);
     }
 
     /// What the other endpoints' latency is, as far as there are others.
@@ -100,6 +122,17 @@ impl Group {
         let members = self.members.load();
         let spared = members.others(state).filter(|other| other.is_avoided(now)).count();
         (spared + 1) * 2 <= members.states.len()
+    }
+
+    /// Brings what is counted up to date; with the lock held.
+    fn count(&self, members: &Members) {
+        let aside =
+            members.states.iter().filter_map(Weak::upgrade).filter(|state| !state.health.takes_part());
+        let (count, next_due) = aside.fold((0, Ticks::MAX), |(count, next_due), state| {
+            (count + 1, next_due.min(state.health.until()))
+        });
+        self.set_aside.store(count, Ordering::Relaxed);
+        self.next_due.store(next_due, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {

@@ -257,7 +257,7 @@ impl Balancer {
         }
         let near = self.tiers.narrow(*field);
         // A request with a key goes where its key leads; any other may find out whether an endpoint is well again.
-        if self.group.any_set_aside()
+        if self.group.is_any_due(field.now)
             && !(want.key.is_some() && matches!(self.rule, Rule::Hash(..)))
             && let Some(probe) = near.endpoints.iter().find_map(|state| near.probe(state))
         {

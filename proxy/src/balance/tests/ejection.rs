@@ -255,7 +255,8 @@ proptest! {
             }
             let census = balancer.census(now);
             prop_assert!(census.ejected * 2 <= census.total, "{:?}", census);
-            prop_assert_eq!(balancer.group.any_set_aside(), census.ejected > 0);
+            let due = balancer.endpoints().iter().any(|state| state.health.is_due(balancer.clock.ticks(now)));
+            prop_assert_eq!(balancer.group.is_any_due(balancer.clock.ticks(now)), due);
         }
         drop(under_way);
         prop_assert!(balancer.endpoints().iter().all(|state| state.in_flight() == 0));
