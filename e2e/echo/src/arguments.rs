@@ -3,7 +3,11 @@
 //! In: arguments. Out: what to do.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::time::Duration;
+use hyper::{
+    Method,
+    header::{HeaderName, HeaderValue},
+};
+use std::{num::NonZeroU16, time::Duration};
 
 /// An echo server and a client of several protocols.
 #[derive(Debug, Parser)]
@@ -80,6 +84,9 @@ pub struct Get {
     /// How to connect.
     #[command(flatten)]
     pub connect: Connect,
+    /// What to send.
+    #[command(flatten)]
+    pub question: Question,
     /// Print each outcome as a line of JSON: the answer or the error, and how long it took.
     #[arg(long, conflicts_with = "summary")]
     pub json: bool,
@@ -102,6 +109,20 @@ pub struct Connect {
     pub http2: bool,
 }
 
+/// What to send.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Question {
+    /// The method.
+    #[arg(long, default_value_t = Method::GET)]
+    pub method: Method,
+    /// How many bytes the body has.
+    #[arg(long, default_value_t = 0)]
+    pub body: usize,
+    /// A header field, NAME:VALUE; as often as there are some.
+    #[arg(long = "header", value_parser = header)]
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
 /// The settings of requests at a constant rate.
 #[derive(Clone, Debug, Args)]
 pub struct Load {
@@ -119,6 +140,12 @@ pub struct Load {
     /// How to connect.
     #[command(flatten)]
     pub connect: Connect,
+    /// How many connections at most; as many as it takes if not given. Over HTTP/2 it is so many, taken in turn.
+    #[arg(long)]
+    pub connections: Option<NonZeroU16>,
+    /// What to send.
+    #[command(flatten)]
+    pub question: Question,
 }
 
 /// The settings of bytes over TCP.
@@ -166,6 +193,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Ok(unit * number)
 }
 
+/// Reads a header field such as `x-user: 7`.
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or_else(|| format!("{text:?} is not NAME:VALUE"))?;
+    let name = name.trim().parse().map_err(|error| format!("{name:?}: {error}"))?;
+    let value = value.trim().parse().map_err(|error| format!("{value:?}: {error}"))?;
+    Ok((name, value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +218,15 @@ mod tests {
         assert_eq!(duration("4294967295s"), Ok(Duration::from_secs(u32::MAX.into())));
         for wrong in ["", "5", "s", "-1s", "1h", "4294967296s"] {
             assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn header_fields_are_read() {
+        let (name, value) = header("X-User: a:b ").unwrap();
+        assert_eq!((name.as_str(), value.as_bytes()), ("x-user", &b"a:b"[..]));
+        for wrong in ["x-user", ": 7", "x user: 7", "x-user: a\0b"] {
+            assert!(header(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     server::Server,
 };
 use clap::Parser;
-use std::{future::pending, time::Duration};
+use std::{collections::BTreeSet, future::pending, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -183,6 +183,35 @@ async fn a_series_ends_well_only_if_every_request_did() {
 }
 
 #[tokio::test]
+async fn a_request_has_the_method_the_body_and_the_headers_asked_for() {
+    let web = start("web", "");
+    for http2 in ["", "--http2"] {
+        let ask = format!("get {}/x --method POST --body 70000 --header X-User:7 {http2}", web.http);
+        let Run::Get(Get { url, connect, question, .. }) = parse(&ask) else { panic!() };
+        let outcome = Client::new(&url, connect, LIMIT).unwrap().asking(question).send(Instant::now()).await;
+        let answer = outcome.answer.unwrap();
+        assert_eq!((&*answer.method, answer.body_bytes, outcome.status), ("POST", 70_000, 200));
+        assert_eq!(answer.headers["x-user"], "7");
+        assert!(outcome.headers.contains_key("date"), "{:?}", outcome.headers);
+    }
+}
+
+#[tokio::test]
+async fn so_many_connections_are_used() {
+    let web = start("web", "");
+    for connections in [1, 3] {
+        let text = format!("load {}/ --connections {connections} --http2", web.http);
+        let Run::Load(Load { url, connect, connections: within, .. }) = parse(&text) else { panic!() };
+        let client = Client::new(&url, connect, LIMIT).unwrap().within(within);
+        let mut peers = BTreeSet::new();
+        for _ in 0..9 {
+            peers.insert(client.send(Instant::now()).await.answer.unwrap().peer);
+        }
+        assert_eq!(peers.len(), connections, "{peers:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_load_has_its_rate_and_its_end() {
     let web = start("web", "");
     let send = async |path: &str, told: Option<Duration>| {
@@ -200,6 +229,12 @@ async fn a_load_has_its_rate_and_its_end() {
     assert_eq!((slow.sent, slow.ok), (50, 50));
     let failed = send("/status/500", None).await;
     assert_eq!((failed.sent, failed.errors["status 500"]), (50, 50));
+    // Two connections are too few for answers that take so long; what waited counts from when it was meant to be sent.
+    let few =
+        format!("load {}/delay/50ms --rate 100 --duration 500ms --timeout 200ms --connections 2", web.http);
+    let Run::Load(few) = parse(&few) else { panic!() };
+    let few = load(few, pending()).await.unwrap();
+    assert!(few.sent == 50 && few.ok <= 30 && few.errors["timeout"] > 0, "{few:?}");
     let cut = send("/", Some(Duration::from_millis(100))).await;
     assert!(cut.sent > 0 && cut.sent < 50 && cut.all_ok(), "{cut:?}");
 }
