@@ -2,12 +2,16 @@
 //!
 //! In: arguments. Out: what to do.
 
+use crate::grpc::Kind;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hyper::{
     Method,
     header::{HeaderName, HeaderValue},
 };
-use std::{num::NonZeroU16, time::Duration};
+use std::{
+    num::{NonZeroU16, NonZeroU64},
+    time::Duration,
+};
 
 /// An echo server and a client of several protocols.
 #[derive(Debug, Parser)]
@@ -21,12 +25,16 @@ pub struct CommandLine {
 /// What it can do.
 #[derive(Debug, Subcommand)]
 pub enum Run {
-    /// Echo HTTP, TCP and UDP.
+    /// Echo HTTP, WebSockets, gRPC, TCP and UDP.
     Serve(Serve),
     /// Send HTTP requests, each when one before it was answered.
     Get(Get),
     /// Send HTTP requests at a constant rate.
     Load(Load),
+    /// Call the echo server's methods of gRPC.
+    Grpc(Grpc),
+    /// Send messages over WebSockets and demand them back.
+    Websocket(WebSocket),
     /// Send bytes over TCP and demand the same back.
     Tcp(Tcp),
     /// Look up a name.
@@ -41,6 +49,9 @@ pub struct Serve {
     /// The port for HTTP.
     #[arg(long, default_value_t = 8080)]
     pub http_port: u16,
+    /// The port for gRPC.
+    #[arg(long, default_value_t = 9090)]
+    pub grpc_port: u16,
     /// The port for TCP.
     #[arg(long, default_value_t = 9000)]
     pub tcp_port: u16,
@@ -146,6 +157,73 @@ pub struct Load {
     /// What to send.
     #[command(flatten)]
     pub question: Question,
+}
+
+/// The settings of a series of calls or messages.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Series {
+    /// How many, over all connections.
+    #[arg(long, default_value_t = 1)]
+    pub count: u64,
+    /// How many connections, at the same time.
+    #[arg(long, default_value = "1")]
+    pub connections: NonZeroU16,
+    /// How long to wait before each but the first of a connection.
+    #[arg(long, default_value = "0s", value_parser = duration)]
+    pub interval: Duration,
+    /// How long one may take.
+    #[arg(long, default_value = "5s", value_parser = duration)]
+    pub timeout: Duration,
+    /// Connect again where the other side ends a stream or WebSocket in good order; without it, each end is a failure.
+    #[arg(long)]
+    pub reconnect: bool,
+}
+
+/// The settings of calls of gRPC.
+#[derive(Clone, Debug, Args)]
+pub struct Grpc {
+    /// What to call: http://HOST:PORT.
+    pub url: String,
+    /// Which method.
+    #[arg(long, value_enum, default_value_t = Kind::Unary)]
+    pub kind: Kind,
+    /// How many and how fast; over a stream both ways the interval is that between its messages.
+    #[command(flatten)]
+    pub series: Series,
+    /// How many calls at the same time on each connection.
+    #[arg(long, default_value = "1")]
+    pub concurrency: NonZeroU16,
+    /// How many messages each stream has.
+    #[arg(long, default_value = "1")]
+    pub messages: NonZeroU64,
+    /// How many bytes each message carries.
+    #[arg(long, default_value_t = 0)]
+    pub payload: usize,
+    /// The status to ask the server for.
+    #[arg(long, default_value_t = 0)]
+    pub code: i32,
+    /// A field of metadata, NAME:VALUE; as often as there are some.
+    #[arg(long, value_parser = header)]
+    pub metadata: Vec<(HeaderName, HeaderValue)>,
+    /// The deadline that is told to the server. The client waits for as long as its timeout, whatever this is.
+    #[arg(long, value_parser = duration)]
+    pub deadline: Option<Duration>,
+    /// Print one line of JSON about all instead of each outcome.
+    #[arg(long)]
+    pub summary: bool,
+}
+
+/// The settings of messages over WebSockets.
+#[derive(Clone, Debug, Args)]
+pub struct WebSocket {
+    /// What to call: ws://HOST/ws.
+    pub url: String,
+    /// How many and how fast.
+    #[command(flatten)]
+    pub series: Series,
+    /// Print one line of JSON about all instead of each outcome.
+    #[arg(long)]
+    pub summary: bool,
 }
 
 /// The settings of bytes over TCP.

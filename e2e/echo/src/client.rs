@@ -39,6 +39,8 @@ pub struct Outcome {
     pub status: u16,
     /// The answer's header fields.
     pub headers: BTreeMap<String, String>,
+    /// The fields behind its body.
+    pub trailers: BTreeMap<String, String>,
     /// The body as it came.
     pub body: String,
     /// From when it counts.
@@ -122,8 +124,9 @@ impl Client {
         outcome.status = status.as_u16();
         outcome.headers = fields(response.headers());
         let body = response.into_body().collect().await;
-        let body = body.map_err(|error| anyhow!("body: {}", root_cause(&error)))?.to_bytes();
-        outcome.body = String::from_utf8_lossy(&body).into_owned();
+        let body = body.map_err(|error| anyhow!("body: {}", root_cause(&error)))?;
+        outcome.trailers = body.trailers().map(fields).unwrap_or_default();
+        outcome.body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
         if !status.is_success() {
             bail!("status {}", outcome.status);
         }
@@ -185,6 +188,7 @@ impl Default for Outcome {
             answer: Err("nothing was sent".to_owned()),
             status: 0,
             headers: BTreeMap::new(),
+            trailers: BTreeMap::new(),
             body: String::new(),
             start: Instant::now(),
             latency: Duration::ZERO,
@@ -219,8 +223,8 @@ pub async fn get(arguments: Get) -> Result<bool> {
 
 impl Outcome {
     /// As JSON. Without a status there was no answer at all.
-    fn json(&self) -> Value {
-        let Self { answer, status, headers, body: _, start: _, latency } = self;
+    pub fn json(&self) -> Value {
+        let Self { answer, status, headers, trailers, body: _, start: _, latency } = self;
         let mut json = match answer {
             Ok(answer) => json!({"answer": answer}),
             Err(error) => json!({"error": error}),
@@ -229,6 +233,7 @@ impl Outcome {
         if *status != 0 {
             json["status"] = (*status).into();
             json["headers"] = json!(headers);
+            json["trailers"] = json!(trailers);
         }
         json
     }

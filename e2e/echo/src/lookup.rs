@@ -47,6 +47,11 @@ impl Names {
     pub fn of(host: &str) -> Result<Self> {
         Ok(Self(if literal(host).is_some() { None } else { Some(resolver()?) }))
     }
+
+    /// What looks them up.
+    pub fn resolver(&self) -> Option<&TokioResolver> {
+        self.0.as_ref()
+    }
 }
 
 impl Service<Name> for Names {

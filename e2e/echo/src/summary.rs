@@ -25,6 +25,10 @@ pub struct Summary {
     pub peers: BTreeMap<String, u64>,
     /// The pods that answered, and how often.
     pub pods: BTreeMap<String, u64>,
+    /// How many streams or WebSockets were opened.
+    pub opened: u64,
+    /// How many messages were sent once more on a new one.
+    pub resent: u64,
     /// From when the first request that failed was meant to be sent until the last one was.
     pub failing_ms: f64,
     p50_ms: f64,

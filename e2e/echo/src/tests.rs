@@ -2,14 +2,22 @@
 
 use crate::{
     answer::Answer,
-    arguments::{CommandLine, Connect, Get, Load, Run, Serve, Tcp},
+    arguments::{CommandLine, Connect, Get, Load, Question, Run, Serve, Tcp},
     client::{self, Client},
+    grpc,
     load::load,
     raw,
     server::Server,
+    summary::Summary,
+    websocket,
 };
 use clap::Parser;
-use std::{collections::BTreeSet, future::pending, time::Duration};
+use hyper::Method;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::pending,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -22,6 +30,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 struct Running {
     http: String,
+    grpc: String,
     tcp: String,
     udp: u16,
     end: oneshot::Sender<()>,
@@ -34,12 +43,12 @@ fn parse(arguments: &str) -> Run {
 }
 
 fn start(name: &str, more: &str) -> Running {
-    let ports = "--http-port 0 --tcp-port 0 --udp-port 0";
+    let ports = "--http-port 0 --grpc-port 0 --tcp-port 0 --udp-port 0";
     let Run::Serve(arguments) = parse(&format!("serve --name {name} --node node-1 {ports} {more}")) else {
         panic!()
     };
     let server = Server::bind(Serve { pod: format!("{name}-0"), ..arguments }).unwrap();
-    let [http, tcp, udp] = server.ports();
+    let [http, grpc, tcp, udp] = server.ports();
     let (end, told) = oneshot::channel();
     // A test that does not end it drops the sender, which must not end it either.
     let told = async {
@@ -48,7 +57,8 @@ fn start(name: &str, more: &str) -> Running {
         }
     };
     let ended = tokio::spawn(server.run(told));
-    Running { http: format!("http://127.0.0.1:{http}"), tcp: format!("127.0.0.1:{tcp}"), udp, end, ended }
+    let [http, grpc] = [http, grpc].map(|port| format!("http://127.0.0.1:{port}"));
+    Running { http, grpc, tcp: format!("127.0.0.1:{tcp}"), udp, end, ended }
 }
 
 impl Running {
@@ -237,4 +247,152 @@ async fn a_load_has_its_rate_and_its_end() {
     assert!(few.sent == 50 && few.ok <= 30 && few.errors["timeout"] > 0, "{few:?}");
     let cut = send("/", Some(Duration::from_millis(100))).await;
     assert!(cut.sent > 0 && cut.sent < 50 && cut.all_ok(), "{cut:?}");
+}
+
+#[tokio::test]
+async fn http_has_streams_headers_trailers_and_a_share_of_failures() {
+    let web = start("web", "");
+    assert_eq!(web.get("/stream?count=3&interval=1ms").await.unwrap().1, "0\n1\n2\n");
+    assert_eq!(web.get("/stream?count=x").await.unwrap_err(), "status 400");
+    let headers: BTreeMap<String, String> =
+        serde_json::from_str(&web.get("/headers").await.unwrap().1).unwrap();
+    assert_eq!(headers["host"], web.http.trim_start_matches("http://"));
+    let mut failed = 0;
+    for _ in 0..10 {
+        failed +=
+            u32::from(web.get("/fail?percent=50&status=502").await.is_err_and(|error| error == "status 502"));
+    }
+    assert_eq!(failed, 5);
+
+    let request = "POST /trailers HTTP/1.1\r\nHost: web\r\nTE: trailers\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    let answer = web.send(request).await;
+    assert!(answer.ends_with("5\r\nhello\r\n0\r\necho-bytes: 5\r\n\r\n"), "{answer}");
+    let chunked = "Transfer-Encoding: chunked\r\nTrailer: x-sum\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 7\r\n\r\n";
+    let answer = web.send(&format!("POST /x HTTP/1.1\r\nHost: web\r\n{chunked}")).await;
+    let answer: Answer = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!((answer.body_bytes, &*answer.trailers["x-sum"]), (3, "7"));
+}
+
+#[tokio::test]
+async fn a_pod_can_be_switched_to_fail_and_back() {
+    let web = start("web", "");
+    let post = async |path: &str| {
+        let question = Question { method: Method::POST, ..Question::default() };
+        let client = Client::new(&format!("{}{path}", web.http), Connect::default(), LIMIT).unwrap();
+        client.asking(question).send(Instant::now()).await.answer.map(drop)
+    };
+    post("/admin/fail?status=502&percent=100").await.unwrap();
+    assert_eq!(web.get("/").await.unwrap_err(), "status 502");
+    assert_eq!(web.grpc("").await.errors["grpc 14 as switched"], 1);
+    assert!(web.get("/healthz").await.is_ok(), "it is still ready");
+    assert_eq!(web.get("/admin/heal").await.unwrap_err(), "status 405");
+    assert_eq!(post("/admin/fail?status=nine").await.unwrap_err(), "status 400");
+    assert_eq!(post("/admin/other").await.unwrap_err(), "status 404");
+    post("/admin/heal").await.unwrap();
+    assert!(web.get("/").await.is_ok());
+}
+
+impl Running {
+    async fn grpc(&self, arguments: &str) -> Summary {
+        let Run::Grpc(arguments) = parse(&format!("grpc {} --summary {arguments}", self.grpc)) else {
+            panic!()
+        };
+        grpc::run(arguments).await.unwrap()
+    }
+
+    async fn websocket(&self, arguments: &str) -> Summary {
+        let url = self.http.replace("http", "ws");
+        let text = format!("websocket {url}/ws --summary {arguments}");
+        let Run::Websocket(arguments) = parse(&text) else { panic!() };
+        websocket::run(arguments).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_call_is_answered() {
+    let web = start("web", "");
+    for kind in ["unary", "client", "server"] {
+        let all =
+            web.grpc(&format!("--kind {kind} --count 5 --messages 3 --concurrency 2 --payload 70000")).await;
+        assert!(all.all_ok(), "{kind} {all:?}");
+        assert_eq!((all.sent, all.pods["web-0"], all.nodes["node-1"]), (5, 5, 5));
+        assert_eq!(all.peers["127.0.0.1"], 5);
+    }
+    let all = web.grpc("--kind bidi --count 4 --messages 3 --connections 2 --reconnect").await;
+    assert_eq!((all.sent, all.ok, all.opened, all.resent), (12, 12, 4, 0), "{all:?}");
+}
+
+#[tokio::test]
+async fn statuses_deadlines_and_trailers_come_as_asked() {
+    let web = start("web", "");
+    for kind in ["unary", "client", "server", "bidi"] {
+        let all = web.grpc(&format!("--kind {kind} --code 9")).await;
+        assert_eq!(all.errors["grpc 9 as asked"], 1, "{kind}");
+        let all = web.grpc(&format!("--kind {kind} --metadata echo-status:8")).await;
+        assert_eq!(all.errors["grpc 8 as asked"], 1, "{kind}");
+    }
+    let all = web.grpc("--metadata echo-delay:5s --timeout 50ms").await;
+    assert_eq!(all.errors["timeout"], 1);
+    let all = web.grpc("--metadata echo-delay:soon").await;
+    assert!(all.errors.keys().all(|error| error.starts_with("grpc 3 ")), "{all:?}");
+
+    let outcome = async |arguments: &str| {
+        let Run::Grpc(arguments) = parse(&format!("grpc {} {arguments}", web.grpc)) else { panic!() };
+        grpc::one(arguments).await.unwrap()
+    };
+    for kind in ["unary", "client", "server"] {
+        let outcome = outcome(&format!("--kind {kind} --metadata echo-trailer:x-one=1 --deadline 2s")).await;
+        assert_eq!(outcome.headers["x-one"], "1", "{kind}");
+        let received = outcome.answer.unwrap().headers;
+        assert_eq!((&*received["echo-trailer"], &*received["grpc-timeout"]), ("x-one=1", "2000000u"));
+    }
+}
+
+#[tokio::test]
+async fn websockets_echo() {
+    let web = start("web", "");
+    let all = web.websocket("--count 20 --connections 2").await;
+    assert_eq!((all.sent, all.ok, all.opened), (20, 20, 2), "{all:?}");
+    assert_eq!((all.pods["web-0"], all.peers["127.0.0.1"]), (20, 20));
+    assert_eq!(web.get("/ws").await.unwrap_err(), "status 400", "without a handshake");
+    let wrong = format!("websocket {}/ws", web.http);
+    let Run::Websocket(wrong) = parse(&wrong) else { panic!() };
+    assert!(websocket::run(wrong).await.is_err());
+}
+
+#[tokio::test]
+async fn clients_that_connect_again_lose_nothing_when_a_server_goes_and_another_comes() {
+    let old = start("old", "--drain 0s");
+    let [http, grpc] = [&old.http, &old.grpc].map(|url| url.rsplit_once(':').unwrap().1.to_owned());
+    let sending = {
+        let Running { http, grpc, .. } = &old;
+        let web = Running { http: http.clone(), grpc: grpc.clone(), ..start("unused", "") };
+        let series = "--count 100 --interval 10ms --reconnect";
+        tokio::spawn(async move {
+            let bidi = format!("--kind bidi --messages 100 {series}").replace("--count 100", "--count 1");
+            tokio::join!(web.grpc(&bidi), web.websocket(series))
+        })
+    };
+    sleep(Duration::from_millis(300)).await;
+    old.end.send(()).unwrap();
+    // The ports are free as soon as the old server listens no more, while it says goodbye.
+    let new = timeout(LIMIT, async {
+        loop {
+            let ports = format!(
+                "serve --name new --pod new-0 --http-port {http} --grpc-port {grpc} --tcp-port 0 --udp-port 0"
+            );
+            let Run::Serve(arguments) = parse(&ports) else { panic!() };
+            if let Ok(server) = Server::bind(arguments) {
+                return server;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    tokio::spawn(new.await.unwrap().run(pending()));
+    let (bidi, websocket) = sending.await.unwrap();
+    for all in [bidi, websocket] {
+        assert_eq!((all.sent, all.ok, all.opened), (100, 100, 2), "{all:?}");
+        assert!(all.pods["old-0"] > 0 && all.pods["new-0"] > 0, "{all:?}");
+    }
+    timeout(LIMIT, old.ended).await.unwrap().unwrap();
 }
