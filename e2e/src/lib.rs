@@ -5,7 +5,9 @@
 
 pub mod cluster;
 pub mod mesh;
+pub mod mix;
 pub mod process;
+pub mod program;
 pub mod traffic;
 pub mod wait;
 pub mod workload;

@@ -13,12 +13,14 @@ use k8s_openapi::api::{
     core::v1::{ConfigMap, Service},
     events::v1::Event,
 };
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, ObjectMeta},
 };
 use std::{collections::BTreeMap, env, path::PathBuf};
 use tokio::process::Command;
+use weft_contract::object::PROXY_ADMIN_PORT;
 
 /// The namespace that tests install the mesh into.
 pub const NAMESPACE: &str = "weft-system";
@@ -129,6 +131,35 @@ impl Cluster {
         there.next().map(ResourceExt::name_any).with_context(|| format!("no ready proxy on {wanted}"))
     }
 
+    /// The address of the ready proxy on a node.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn proxy_address(&self, wanted: &str) -> Result<String> {
+        let proxies = self.proxies().await?;
+        let address = proxies.into_iter().find(|(_, node)| node == wanted).map(|(address, _)| address);
+        address.with_context(|| format!("no ready proxy on {wanted}"))
+    }
+
+    /// Where the proxies listen for a port of a Service: the target port of its shadow Service.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub async fn listener_port(&self, namespace: &str, name: &str, port: i32) -> Result<i32> {
+        let shadows = self.shadows().await?;
+        let is_it = |shadow: &&Service| {
+            let annotations = shadow.annotations();
+            annotations.get("weft.mesh/service-namespace").is_some_and(|of| of == namespace)
+                && annotations.get("weft.mesh/service-name").is_some_and(|of| of == name)
+        };
+        let ports = shadows.iter().find(is_it).and_then(|shadow| shadow.spec.as_ref()?.ports.as_ref());
+        let target = ports.into_iter().flatten().find(|of| of.port == port);
+        match target.and_then(|port| port.target_port.clone()) {
+            Some(IntOrString::Int(number)) => Ok(number),
+            other => bail!("port {port} of {namespace}/{name} has no target port: {other:?}"),
+        }
+    }
+
     /// The shadow Services.
     ///
     /// # Errors
@@ -208,6 +239,17 @@ impl Cluster {
 }
 
 impl ClientPod {
+    /// The lines of a proxy's metrics that contain all of these texts and do not stand at zero.
+    ///
+    /// # Errors
+    /// When the proxy does not answer.
+    pub async fn metrics(&self, node: &str, texts: &[&str]) -> Result<Vec<String>> {
+        let url = format!("http://{}:{PROXY_ADMIN_PORT}/metrics", self.cluster.proxy_address(node).await?);
+        let printed = self.run(&["get", &url]).await?;
+        let lines = printed.lines().filter(|line| !line.starts_with('#') && !line.ends_with(" 0"));
+        Ok(lines.filter(|line| texts.iter().all(|text| line.contains(text))).map(str::to_owned).collect())
+    }
+
     /// Waits until a URL answers through the proxy of this client's own node, and only that; `node` is that node.
     ///
     /// # Errors

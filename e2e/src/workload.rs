@@ -29,7 +29,7 @@ fn environment(name: &str) -> Value {
 }
 
 impl Cluster {
-    /// A Deployment that echoes HTTP on 8080, TCP on 9000 and UDP on 9001, spread over the nodes.
+    /// A Deployment that echoes HTTP on 8080, gRPC on 9090, TCP on 9000 and UDP on 9001, spread over the nodes.
     ///
     /// # Errors
     /// When the API server refuses.

@@ -2,12 +2,18 @@
 
 #[path = "mesh/annotations.rs"]
 mod annotations;
+#[path = "mesh/changes.rs"]
+mod changes;
 #[path = "mesh/dns.rs"]
 mod dns;
 #[path = "mesh/names.rs"]
 mod names;
 #[path = "mesh/operator.rs"]
 mod operator;
+#[path = "mesh/policies.rs"]
+mod policies;
+#[path = "mesh/protocols.rs"]
+mod protocols;
 #[path = "mesh/proxies.rs"]
 mod proxies;
 #[path = "mesh/rollouts.rs"]

@@ -25,6 +25,9 @@ pub struct Answer {
     /// The request's header fields.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
+    /// The fields behind its body.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trailers: BTreeMap<String, String>,
     /// How many bytes its body had.
     #[serde(default)]
     pub body_bytes: usize,

@@ -16,8 +16,8 @@ const PROGRESS: Duration = Duration::from_secs(1);
 
 /// Sends the load until its time is over, or told to end earlier; what it came to.
 pub async fn load(arguments: Load, told: impl Future<Output = ()>) -> Result<Summary> {
-    let Load { url, rate, duration, timeout, connect } = arguments;
-    let client = Arc::new(Client::new(&url, connect, timeout)?);
+    let Load { url, rate, duration, timeout, connect, connections, question } = arguments;
+    let client = Arc::new(Client::new(&url, connect, timeout)?.asking(question).within(connections));
     let mut told = pin!(told);
     let mut summary = Summary::default();
     let mut running = JoinSet::new();

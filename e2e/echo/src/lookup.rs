@@ -9,7 +9,13 @@ use hickory_resolver::{
     net::{DnsError, NetError, NoRecords},
     proto::{op::ResponseCode, rr::RecordType},
 };
-use std::net::{IpAddr, SocketAddr};
+use hyper_util::client::legacy::connect::dns::Name;
+use std::{
+    net::{IpAddr, SocketAddr},
+    task::{self, Poll},
+    vec,
+};
+use tonic::codegen::{BoxFuture, Service};
 
 /// A resolver by /etc/resolv.conf, search domains and `ndots` included.
 pub fn resolver() -> Result<TokioResolver> {
@@ -29,6 +35,41 @@ pub async fn place(host: &str, port: u16, resolver: Option<&TokioResolver>) -> R
     let found = found.with_context(|| format!("lookup of {host}"))?;
     let address = found.iter().next().with_context(|| format!("{host} has no address"))?;
     Ok(SocketAddr::new(address, port))
+}
+
+/// The look-up of a client that connects by itself; without a resolver where only addresses are called, which works
+/// without any /etc/resolv.conf.
+#[derive(Clone)]
+pub struct Names(Option<TokioResolver>);
+
+impl Names {
+    /// For clients of `host`.
+    pub fn of(host: &str) -> Result<Self> {
+        Ok(Self(if literal(host).is_some() { None } else { Some(resolver()?) }))
+    }
+
+    /// What looks them up.
+    pub fn resolver(&self) -> Option<&TokioResolver> {
+        self.0.as_ref()
+    }
+}
+
+impl Service<Name> for Names {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = anyhow::Error;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let resolver = self.0.clone();
+        Box::pin(async move {
+            // The caller puts in the port.
+            Ok(vec![place(name.as_str(), 0, resolver.as_ref()).await?].into_iter())
+        })
+    }
 }
 
 /// An address that stands where a name could.

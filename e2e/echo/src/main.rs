@@ -5,15 +5,23 @@
 
 mod answer;
 mod arguments;
+mod body;
 mod client;
+mod fault;
+mod gather;
+mod grpc;
 mod load;
 mod lookup;
+mod query;
 mod raw;
 mod respond;
+mod series;
 mod server;
+mod site;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 use anyhow::Result;
 use arguments::{CommandLine, Run};
@@ -43,6 +51,8 @@ async fn run(what: Run) -> Result<bool> {
         }
         Run::Get(arguments) => client::get(arguments).await,
         Run::Load(arguments) => load::load(arguments, told()?).await?.print(),
+        Run::Grpc(arguments) => finish(grpc::run(arguments.clone()).await?, arguments.summary),
+        Run::Websocket(arguments) => finish(websocket::run(arguments.clone()).await?, arguments.summary),
         Run::Tcp(arguments) => {
             let (line, count) = raw::call(&arguments).await?;
             println!("{line}\n{count} bytes sent and received");
@@ -54,6 +64,11 @@ async fn run(what: Run) -> Result<bool> {
             Ok(true)
         }
     }
+}
+
+/// Prints the sum if that was asked for; whether all went well.
+fn finish(summary: summary::Summary, print: bool) -> Result<bool> {
+    if print { summary.print() } else { Ok(summary.all_ok()) }
 }
 
 /// Resolves when the process is told to end. It listens from when this is called: in a container the program is

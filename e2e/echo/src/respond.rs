@@ -5,125 +5,131 @@
 //! | path | answer |
 //! |---|---|
 //! | `/healthz` | 200, or 503 once told to end |
+//! | `POST /admin/fail?status=503&percent=50&delay=1s` | from now on other requests, and those of gRPC, fail so |
+//! | `POST /admin/heal` | takes that back |
 //! | `/status/CODE` | that code |
+//! | `/fail?percent=50&status=503` | that status to so many of all requests of this path, 200 to the others |
 //! | `/delay/TIME` | as any other path, after that time |
 //! | `/bytes/N` | N bytes, in pieces |
-//! | `/echo` | the request's body, as it comes |
+//! | `/stream?count=10&interval=100ms` | so many lines, one at a time |
+//! | `/headers` | the request's header fields, as JSON |
+//! | `/trailers` | the request's body, and how many bytes it had in a trailer |
+//! | `/echo` | the request's body and trailers, as they come |
+//! | `/ws` | a WebSocket that echoes |
 //! | `/` | who and where, with the answers of the servers that this one calls |
 //! | any other | who and where |
 
 use crate::{
     answer::Answer,
-    arguments::{Connect, Serve, duration},
-    client::Client,
+    arguments::duration,
+    body::{self, Body, plain},
+    client::{Client, fields},
+    fault::{Fault, Share},
+    query::Query,
+    site::{Phase, Site},
+    websocket,
 };
-use anyhow::Result;
-use bytes::Bytes;
-use futures::{future::join_all, stream};
-use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+use futures::future::join_all;
+use http_body_util::BodyExt;
 use hyper::{
-    Request, Response, StatusCode,
-    body::{Frame, Incoming},
+    HeaderMap, Method, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
     http::request::Parts,
 };
 use serde_json::{Value, json};
-use std::{
-    net::SocketAddr,
-    sync::atomic::{AtomicBool, Ordering},
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc};
 use tokio::time::{Instant, sleep};
 
-/// How long a server that this one calls may take.
-const CALL: Duration = Duration::from_secs(5);
-/// How many bytes a piece of `/bytes` has: no more than this is in memory, however many are asked for.
-const PIECE: u64 = 64 * 1024;
-/// The bytes themselves.
-static BYTES: [u8; PIECE as usize] = [b'w'; PIECE as usize];
+/// The requests of `/fail`, of all connections.
+static FAILING: Share = Share::new();
 
-type Body = BoxBody<Bytes, hyper::Error>;
-
-/// What the server knows.
-pub struct Site {
-    /// What it says of itself.
-    pub me: Answer,
-    /// What it calls when `/` is asked for.
-    calls: Vec<(String, Client)>,
-    draining: AtomicBool,
-}
-
-impl Site {
-    /// By the settings.
-    pub fn new(arguments: &Serve) -> Result<Self> {
-        let Serve { name, pod, node, calls, .. } = arguments.clone();
-        let client = |url: String| Ok((url.clone(), Client::new(&url, Connect::default(), CALL)?));
-        let calls = calls.into_iter().filter(|url| !url.is_empty()).map(client).collect::<Result<_>>()?;
-        let me = Answer { service: name, pod, node, ..Answer::default() };
-        Ok(Self { me, calls, draining: AtomicBool::new(false) })
-    }
-
-    /// From now on it is not ready.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Answers a request of `peer`.
-    pub async fn respond(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
-        let (head, body) = request.into_parts();
-        let path = head.uri.path().to_owned();
-        let trimmed = path.trim_start_matches('/');
-        let (first, rest) = trimmed.split_once('/').unwrap_or((trimmed, ""));
-        match first {
-            "healthz" if self.draining.load(Ordering::Relaxed) => {
-                return plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n");
-            }
-            "healthz" => return plain(StatusCode::OK, "ok\n"),
-            "echo" => return Response::new(body.boxed()),
-            "status" => {
-                let code = rest.parse().ok().and_then(|code| StatusCode::from_u16(code).ok());
-                let code = code.filter(|code| !code.is_informational()); // which could not be the last answer
-                return plain(code.unwrap_or(StatusCode::BAD_REQUEST), "as asked\n");
-            }
-            "bytes" => {
-                return match rest.parse() {
-                    Ok(count) => Response::new(bytes(count)),
-                    Err(error) => plain(StatusCode::BAD_REQUEST, format!("{rest:?}: {error}\n")),
-                };
-            }
-            "delay" => match duration(rest) {
-                Ok(time) => sleep(time).await,
-                Err(error) => return plain(StatusCode::BAD_REQUEST, error + "\n"),
-            },
-            _ => {}
-        }
-        match count(body).await {
-            Ok(count) => {
-                let calls = if path == "/" { self.calls().await } else { Vec::new() };
-                plain(StatusCode::OK, self.about(peer, &head, count, calls).line())
-            }
-            Err(error) => plain(StatusCode::BAD_REQUEST, error.to_string() + "\n"),
-        }
-    }
-
-    fn about(&self, peer: SocketAddr, head: &Parts, body_bytes: usize, calls: Vec<Value>) -> Answer {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes())));
-        Answer {
-            method: head.method.to_string(),
-            path: head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-            headers: headers.collect(),
-            body_bytes,
-            calls,
-            ..self.me.to(peer)
-        }
-    }
-
-    /// Calls the servers that this one depends on, all at once.
-    async fn calls(&self) -> Vec<Value> {
-        join_all(self.calls.iter().map(call)).await
+/// Answers a request of `peer`.
+pub async fn respond(site: Arc<Site>, peer: SocketAddr, request: Request<Incoming>) -> Response<Body> {
+    match answer(&site, peer, request).await {
+        Ok(response) => response,
+        Err(text) => plain(StatusCode::BAD_REQUEST, text),
     }
 }
 
+/// The answer, or why the request cannot be understood.
+async fn answer(
+    site: &Arc<Site>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, String> {
+    let path = request.uri().path().to_owned();
+    let trimmed = path.trim_start_matches('/');
+    let (first, rest) = trimmed.split_once('/').unwrap_or((trimmed, ""));
+    let query = Query::of(request.uri());
+    match first {
+        "healthz" if site.phase() != Phase::Serving => {
+            return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"));
+        }
+        "healthz" => return Ok(plain(StatusCode::OK, "ok\n")),
+        "admin" => return switch(site, request.method(), rest, &query),
+        _ => {}
+    }
+    if let Some(status) = site.switch.pass().await {
+        return Ok(plain(status, "as switched\n"));
+    }
+    match first {
+        "ws" => return Ok(websocket::serve(site, peer, request)),
+        "echo" => return Ok(Response::new(request.into_body().boxed())),
+        "status" => return status(rest),
+        "fail" => {
+            let status: Option<StatusCode> = query.number("status")?;
+            if FAILING.next(query.number("percent")?.unwrap_or(100)) {
+                return Ok(plain(status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE), "as asked\n"));
+            }
+        }
+        "bytes" => return Ok(body::bytes(rest.parse().map_err(|error| format!("{rest:?}: {error}\n"))?)),
+        "stream" => return Ok(body::lines(query.number("count")?.unwrap_or(10), query.time("interval")?)),
+        "headers" => {
+            return Ok(plain(StatusCode::OK, json!(fields(request.headers())).to_string() + "\n"));
+        }
+        "trailers" => return Ok(body::counted(request.into_body())),
+        "delay" => sleep(duration(rest).map_err(|error| error + "\n")?).await,
+        _ => {}
+    }
+    let (head, body) = request.into_parts();
+    let end = read(body).await.map_err(|error| error.to_string() + "\n")?;
+    let calls = if path == "/" { join_all(site.calls.iter().map(call)).await } else { Vec::new() };
+    Ok(plain(StatusCode::OK, about(site, peer, &head, end, calls).line()))
+}
+
+/// Turns the switch.
+fn switch(site: &Site, method: &Method, what: &str, query: &Query) -> Result<Response<Body>, String> {
+    if method != Method::POST {
+        return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "POST it\n"));
+    }
+    match what {
+        "fail" => site.switch.turn(Fault::read(query)?),
+        "heal" => site.switch.turn(Fault::default()),
+        _ => return Ok(plain(StatusCode::NOT_FOUND, "fail or heal\n")),
+    }
+    Ok(plain(StatusCode::OK, "switched\n"))
+}
+
+fn status(code: &str) -> Result<Response<Body>, String> {
+    let code = code.parse::<StatusCode>().ok();
+    let code = code.filter(|code| !code.is_informational()); // which could not be the last answer
+    Ok(plain(code.ok_or("this is not a status\n")?, "as asked\n"))
+}
+
+fn about(site: &Site, peer: SocketAddr, head: &Parts, end: (usize, HeaderMap), calls: Vec<Value>) -> Answer {
+    let (body_bytes, trailers) = end;
+    Answer {
+        method: head.method.to_string(),
+        path: head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+        headers: fields(&head.headers),
+        trailers: fields(&trailers),
+        body_bytes,
+        calls,
+        ..site.me.to(peer)
+    }
+}
+
+/// Calls a server that this one depends on.
 async fn call((url, client): &(String, Client)) -> Value {
     match client.send(Instant::now()).await.answer {
         Ok(answer) => json!(answer),
@@ -131,26 +137,13 @@ async fn call((url, client): &(String, Client)) -> Value {
     }
 }
 
-/// Reads a body to its end, without keeping it.
-async fn count(mut body: Incoming) -> hyper::Result<usize> {
-    let mut bytes = 0;
+/// Reads a body to its end, without keeping it: how long it is, and its trailers.
+async fn read(mut body: Incoming) -> hyper::Result<(usize, HeaderMap)> {
+    let (mut bytes, mut trailers) = (0, HeaderMap::new());
     while let Some(frame) = body.frame().await {
-        bytes += frame?.data_ref().map_or(0, Bytes::len);
+        let frame = frame?;
+        bytes += frame.data_ref().map_or(0, Bytes::len);
+        trailers.extend(frame.into_trailers().unwrap_or_default());
     }
-    Ok(bytes)
-}
-
-fn bytes(count: u64) -> Body {
-    let pieces = (0..count.div_ceil(PIECE)).map(move |piece| {
-        let length = (count - piece * PIECE).min(PIECE);
-        let length = usize::try_from(length).unwrap_or_default(); // at most PIECE
-        Ok(Frame::data(Bytes::from_static(&BYTES[..length])))
-    });
-    BodyExt::boxed(StreamBody::new(stream::iter(pieces)))
-}
-
-fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Full::new(text.into()).map_err(|never| match never {}).boxed());
-    *response.status_mut() = status;
-    response
+    Ok((bytes, trailers))
 }

@@ -3,15 +3,24 @@
 //! In: connections. Out: each is served. When told to end it says that it is not ready, takes connections for a while
 //! still, finishes what is under way, and ends.
 
-use crate::{arguments::Serve, raw, respond::Site};
+use crate::{
+    arguments::Serve,
+    grpc, raw, respond,
+    site::{Phase, Site},
+};
 use anyhow::{Context, Result};
-use hyper::service::service_fn;
+use hyper::{
+    Request, Response,
+    body::{Body, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::{conn::auto::Builder, graceful::GracefulShutdown},
 };
 use std::{
     convert::Infallible,
+    error::Error,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
@@ -30,6 +39,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// A server with its ports open.
 pub struct Server {
     http: TcpListener,
+    grpc: TcpListener,
     tcp: TcpListener,
     udp: UdpSocket,
     site: Arc<Site>,
@@ -40,10 +50,11 @@ impl Server {
     /// Opens the ports.
     pub fn bind(arguments: Serve) -> Result<Self> {
         let site = Arc::new(Site::new(&arguments)?);
-        let Serve { http_port, tcp_port, udp_port, drain, .. } = arguments;
+        let Serve { http_port, grpc_port, tcp_port, udp_port, drain, .. } = arguments;
         let listen = |port| -> Result<TcpListener> { Ok(TcpListener::from_std(any(port, listen)?)?) };
         Ok(Self {
             http: listen(http_port).context("the port for HTTP")?,
+            grpc: listen(grpc_port).context("the port for gRPC")?,
             tcp: listen(tcp_port).context("the port for TCP")?,
             udp: UdpSocket::from_std(any(udp_port, datagrams)?).context("the port for UDP")?,
             site,
@@ -51,32 +62,40 @@ impl Server {
         })
     }
 
-    /// Where HTTP, TCP and UDP are served, for a server of port 0.
+    /// Where HTTP, gRPC, TCP and UDP are served, for a server of port 0.
     #[cfg(test)]
-    pub fn ports(&self) -> [u16; 3] {
-        let ports = [self.http.local_addr(), self.tcp.local_addr(), self.udp.local_addr()];
+    pub fn ports(&self) -> [u16; 4] {
+        let ports =
+            [self.http.local_addr(), self.grpc.local_addr(), self.tcp.local_addr(), self.udp.local_addr()];
         ports.map(|address| address.unwrap().port())
     }
 
     /// Serves until told to end, and then as long as it takes to end well.
     pub async fn run(self, told: impl Future<Output = ()>) {
-        let Self { http, tcp, udp, site, drain } = self;
+        let Self { http, grpc, tcp, udp, site, drain } = self;
         let tcp = tokio::spawn(raw::tcp(tcp, site.me.clone()));
         let udp = tokio::spawn(raw::udp(udp, site.me.clone()));
         let connections = GracefulShutdown::new();
         let end = async {
             told.await;
-            site.drain();
+            site.enter(Phase::Draining);
             sleep(drain).await;
         };
         tokio::select! {
-            () = accept(&site, &http, &connections) => {}
+            () = accept(&site, &http, &connections, respond::respond) => {}
+            () = accept(&site, &grpc, &connections, grpc::respond) => {}
             () = end => {}
         }
-        drop(http);
+        drop((http, grpc));
         tcp.abort();
         udp.abort();
-        let _ = timeout(FINISH, connections.shutdown()).await; // what takes longer is cut off
+        site.enter(Phase::Closing);
+        site.tasks.close();
+        let ended = async {
+            connections.shutdown().await;
+            site.tasks.wait().await;
+        };
+        let _ = timeout(FINISH, ended).await; // what takes longer is cut off
     }
 }
 
@@ -96,16 +115,26 @@ pub async fn next(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-async fn accept(site: &Arc<Site>, http: &TcpListener, connections: &GracefulShutdown) {
+/// Serves connections for ever.
+async fn accept<Responding, Content>(
+    site: &Arc<Site>,
+    listener: &TcpListener,
+    connections: &GracefulShutdown,
+    respond: impl Fn(Arc<Site>, SocketAddr, Request<Incoming>) -> Responding + Copy + Send + Sync + 'static,
+) where
+    Responding: Future<Output = Response<Content>> + Send + 'static,
+    Content: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
     loop {
-        let (stream, peer) = next(http).await;
+        let (stream, peer) = next(listener).await;
         let site = Arc::clone(site);
         let service = service_fn(move |request| {
-            let site = Arc::clone(&site);
-            async move { Ok::<_, Infallible>(site.respond(peer, request).await) }
+            let responding = respond(Arc::clone(&site), peer, request);
+            async { Ok::<_, Infallible>(responding.await) }
         });
-        let builder = Builder::new(TokioExecutor::new()); // HTTP/1.1 or HTTP/2, by the first bytes
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        // HTTP/1.1 or HTTP/2, by the first bytes.
+        let builder = Builder::new(TokioExecutor::new());
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
         tokio::spawn(connections.watch(connection));
     }
 }

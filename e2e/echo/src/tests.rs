@@ -1,15 +1,22 @@
 //! The server and the client in one process, over the loopback address.
 
+mod streams;
+
 use crate::{
     answer::Answer,
-    arguments::{CommandLine, Connect, Get, Load, Run, Serve, Tcp},
+    arguments::{CommandLine, Connect, Get, Load, Question, Run, Serve, Tcp},
     client::{self, Client},
     load::load,
     raw,
     server::Server,
 };
 use clap::Parser;
-use std::{future::pending, time::Duration};
+use hyper::Method;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::pending,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -22,6 +29,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 struct Running {
     http: String,
+    grpc: String,
     tcp: String,
     udp: u16,
     end: oneshot::Sender<()>,
@@ -34,12 +42,12 @@ fn parse(arguments: &str) -> Run {
 }
 
 fn start(name: &str, more: &str) -> Running {
-    let ports = "--http-port 0 --tcp-port 0 --udp-port 0";
+    let ports = "--http-port 0 --grpc-port 0 --tcp-port 0 --udp-port 0";
     let Run::Serve(arguments) = parse(&format!("serve --name {name} --node node-1 {ports} {more}")) else {
         panic!()
     };
     let server = Server::bind(Serve { pod: format!("{name}-0"), ..arguments }).unwrap();
-    let [http, tcp, udp] = server.ports();
+    let [http, grpc, tcp, udp] = server.ports();
     let (end, told) = oneshot::channel();
     // A test that does not end it drops the sender, which must not end it either.
     let told = async {
@@ -48,7 +56,8 @@ fn start(name: &str, more: &str) -> Running {
         }
     };
     let ended = tokio::spawn(server.run(told));
-    Running { http: format!("http://127.0.0.1:{http}"), tcp: format!("127.0.0.1:{tcp}"), udp, end, ended }
+    let [http, grpc] = [http, grpc].map(|port| format!("http://127.0.0.1:{port}"));
+    Running { http, grpc, tcp: format!("127.0.0.1:{tcp}"), udp, end, ended }
 }
 
 impl Running {
@@ -183,6 +192,35 @@ async fn a_series_ends_well_only_if_every_request_did() {
 }
 
 #[tokio::test]
+async fn a_request_has_the_method_the_body_and_the_headers_asked_for() {
+    let web = start("web", "");
+    for http2 in ["", "--http2"] {
+        let ask = format!("get {}/x --method POST --body 70000 --header X-User:7 {http2}", web.http);
+        let Run::Get(Get { url, connect, question, .. }) = parse(&ask) else { panic!() };
+        let outcome = Client::new(&url, connect, LIMIT).unwrap().asking(question).send(Instant::now()).await;
+        let answer = outcome.answer.unwrap();
+        assert_eq!((&*answer.method, answer.body_bytes, outcome.status), ("POST", 70_000, 200));
+        assert_eq!(answer.headers["x-user"], "7");
+        assert!(outcome.headers.contains_key("date"), "{:?}", outcome.headers);
+    }
+}
+
+#[tokio::test]
+async fn so_many_connections_are_used() {
+    let web = start("web", "");
+    for connections in [1, 3] {
+        let text = format!("load {}/ --connections {connections} --http2", web.http);
+        let Run::Load(Load { url, connect, connections: within, .. }) = parse(&text) else { panic!() };
+        let client = Client::new(&url, connect, LIMIT).unwrap().within(within);
+        let mut peers = BTreeSet::new();
+        for _ in 0..9 {
+            peers.insert(client.send(Instant::now()).await.answer.unwrap().peer);
+        }
+        assert_eq!(peers.len(), connections, "{peers:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_load_has_its_rate_and_its_end() {
     let web = start("web", "");
     let send = async |path: &str, told: Option<Duration>| {
@@ -200,6 +238,55 @@ async fn a_load_has_its_rate_and_its_end() {
     assert_eq!((slow.sent, slow.ok), (50, 50));
     let failed = send("/status/500", None).await;
     assert_eq!((failed.sent, failed.errors["status 500"]), (50, 50));
+    // Two connections are too few for answers that take so long; what waited counts from when it was meant to be sent.
+    let few =
+        format!("load {}/delay/50ms --rate 100 --duration 500ms --timeout 200ms --connections 2", web.http);
+    let Run::Load(few) = parse(&few) else { panic!() };
+    let few = load(few, pending()).await.unwrap();
+    assert!(few.sent == 50 && few.ok <= 30 && few.errors["timeout"] > 0, "{few:?}");
     let cut = send("/", Some(Duration::from_millis(100))).await;
     assert!(cut.sent > 0 && cut.sent < 50 && cut.all_ok(), "{cut:?}");
+}
+
+#[tokio::test]
+async fn http_has_streams_headers_trailers_and_a_share_of_failures() {
+    let web = start("web", "");
+    assert_eq!(web.get("/stream?count=3&interval=1ms").await.unwrap().1, "0\n1\n2\n");
+    assert_eq!(web.get("/stream?count=x").await.unwrap_err(), "status 400");
+    let headers: BTreeMap<String, String> =
+        serde_json::from_str(&web.get("/headers").await.unwrap().1).unwrap();
+    assert_eq!(headers["host"], web.http.trim_start_matches("http://"));
+    let mut failed = 0;
+    for _ in 0..10 {
+        failed +=
+            u32::from(web.get("/fail?percent=50&status=502").await.is_err_and(|error| error == "status 502"));
+    }
+    assert_eq!(failed, 5);
+
+    let request = "POST /trailers HTTP/1.1\r\nHost: web\r\nTE: trailers\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    let answer = web.send(request).await;
+    assert!(answer.ends_with("5\r\nhello\r\n0\r\necho-bytes: 5\r\n\r\n"), "{answer}");
+    let chunked = "Transfer-Encoding: chunked\r\nTrailer: x-sum\r\nConnection: close\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 7\r\n\r\n";
+    let answer = web.send(&format!("POST /x HTTP/1.1\r\nHost: web\r\n{chunked}")).await;
+    let answer: Answer = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    assert_eq!((answer.body_bytes, &*answer.trailers["x-sum"]), (3, "7"));
+}
+
+#[tokio::test]
+async fn a_pod_can_be_switched_to_fail_and_back() {
+    let web = start("web", "");
+    let post = async |path: &str| {
+        let question = Question { method: Method::POST, ..Question::default() };
+        let client = Client::new(&format!("{}{path}", web.http), Connect::default(), LIMIT).unwrap();
+        client.asking(question).send(Instant::now()).await.answer.map(drop)
+    };
+    post("/admin/fail?status=502&percent=100").await.unwrap();
+    assert_eq!(web.get("/").await.unwrap_err(), "status 502");
+    assert_eq!(web.grpc("").await.errors["grpc 14 as switched"], 1);
+    assert!(web.get("/healthz").await.is_ok(), "it is still ready");
+    assert_eq!(web.get("/admin/heal").await.unwrap_err(), "status 405");
+    assert_eq!(post("/admin/fail?status=nine").await.unwrap_err(), "status 400");
+    assert_eq!(post("/admin/other").await.unwrap_err(), "status 404");
+    post("/admin/heal").await.unwrap();
+    assert!(web.get("/").await.is_ok());
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use weft_e2e::{
     mesh::NAMESPACE,
+    mix::Mix,
     process,
     wait::{eventually, seconds},
 };
@@ -44,6 +45,38 @@ async fn when_a_proxy_is_killed_traffic_goes_through_another_within_five_seconds
     .await?;
     ensure!(killed.elapsed() < seconds(5), "{:?}", killed.elapsed());
     killer.await?;
+    client.goes_through(&scene.url("web"), node).await?;
+    scene.strike().await
+}
+
+/// How long clients of a node whose proxy is killed may see errors.
+const LONGEST_MS: f64 = 3000.0;
+
+#[tokio::test]
+async fn when_a_proxy_is_killed_its_clients_see_errors_for_at_most_three_seconds() -> Result<()> {
+    let scene = Scene::set("e2e-window").await?;
+    scene.grpc(false).await?;
+    let (node, client) = scene.first()?;
+    client.goes_through(&scene.url("web"), node).await?;
+    let pod = scene.cluster.proxy_on(node).await?;
+    let requests = async || {
+        let lines = client.metrics(node, &["requests_total", &scene.namespace]).await?;
+        let counts = lines.iter().filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        anyhow::Ok(counts.sum::<f64>())
+    };
+    let before = requests().await?;
+    let mix = Mix::start(std::iter::once(client), &scene.targets(), 25);
+    eventually("the clients are at it", seconds(15), || async {
+        let now = requests().await?;
+        ensure!(now > before + 300.0 && mix.runs(), "{now} requests, {before} before");
+        Ok(())
+    })
+    .await?;
+    process::kill("/weft-proxy", &format!("WEFT_POD_NAME={pod}")).await?;
+    for (kind, sum) in mix.end().await? {
+        println!("{kind:?}: {} of {} failed, within {:.0} ms", sum.failed, sum.sent, sum.failing_ms);
+        ensure!(sum.ok > 0 && sum.failing_ms <= LONGEST_MS, "{kind:?}: {sum:?}");
+    }
     client.goes_through(&scene.url("web"), node).await?;
     scene.strike().await
 }

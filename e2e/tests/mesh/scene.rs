@@ -1,11 +1,16 @@
 //! The scene that most tests play on: the mesh, a Service `web` of three pods, and a client on each node.
 
 use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Service;
+use kube::ResourceExt;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use weft_e2e::{
     cluster::Cluster,
+    mix::Targets,
     traffic::ClientPod,
     wait::{eventually, seconds},
+    workload::{address, is_ready},
 };
 
 /// The scene.
@@ -60,6 +65,52 @@ impl Scene {
     /// The first node with its client.
     pub fn first(&self) -> Result<(&String, &ClientPod)> {
         self.clients.iter().next().context("no client")
+    }
+
+    /// A Service `grpc` on port 9090 in front of the pods of `web`. Its port says by `appProtocol` that it speaks HTTP/2, or
+    /// the Service does by an annotation.
+    pub async fn grpc(&self, annotated: bool) -> Result<()> {
+        let mut port = json!({"name": "grpc", "port": 9090, "targetPort": 9090});
+        let mut annotations = json!({});
+        if annotated {
+            annotations["weft.mesh/scheme"] = "h2c".into();
+        } else {
+            port["appProtocol"] = "kubernetes.io/h2c".into();
+        }
+        let service = json!({"metadata": {"name": "grpc", "annotations": annotations},
+                             "spec": {"selector": {"app": "web"}, "ports": [port]}});
+        self.cluster.apply::<Service>(&self.namespace, service).await?;
+        self.cluster.mesh_ready(&self.namespace, "grpc").await?;
+        let (_, client) = self.first()?;
+        eventually("gRPC answers", seconds(30), || async {
+            client.summary(&["grpc", &self.grpc_url(), "--count", "5", "--summary"]).await?.all_ok()
+        })
+        .await
+    }
+
+    /// The mesh URL of that Service.
+    pub fn grpc_url(&self) -> String {
+        format!("http://grpc.{}.mesh:9090", self.namespace)
+    }
+
+    /// Where clients of every kind call.
+    pub fn targets(&self) -> Targets {
+        let host = |service| format!("{service}.{}.mesh", self.namespace);
+        Targets { http: host("web"), grpc: host("grpc") }
+    }
+
+    /// Sets an annotation of `web`, or removes it.
+    pub async fn annotate(&self, key: &str, value: impl Into<Value>) -> Result<()> {
+        let annotations = json!({format!("weft.mesh/{key}"): value.into()});
+        let change = json!({"metadata": {"annotations": annotations}});
+        self.cluster.merge::<Service>(&self.namespace, "web", change).await.map(drop)
+    }
+
+    /// The addresses of the ready pods of `web`, by name.
+    pub async fn pods(&self) -> Result<BTreeMap<String, String>> {
+        let pods = self.cluster.pods(&self.namespace, "app=web").await?;
+        let ready = pods.iter().filter(|pod| is_ready(pod));
+        Ok(ready.filter_map(|pod| Some((pod.name_any(), address(pod)?))).collect())
     }
 
     /// Takes the scene down.
