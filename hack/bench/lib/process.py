@@ -1,16 +1,19 @@
 """Starts programs on one CPU, reads what they use, and ends them.
 
 In: a command. Out: a `Process`. Every process is ended by its id when its `Processes` close, and by the kernel should this
-program be killed.
+program be killed itself.
 """
 
 import ctypes
+import fcntl
 import os
 import resource
 import signal
 import socket
 import subprocess
+import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -28,10 +31,26 @@ def on_cpu(cpu: int):
     """What a child does before it becomes its program."""
 
     def prepare() -> None:
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        # A master that is told to end takes its workers along; one that is killed does not.
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         os.sched_setaffinity(0, {cpu})
 
     return prepare
+
+
+@contextmanager
+def alone(folder: Path):
+    """Only one of these may run on a machine at a time: they have the same ports and CPUs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # Each ends what runs here in good order; a shell may have started this with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit("bench: told to end"))
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("bench: another one is running here")
+        yield
 
 
 class Process:

@@ -44,7 +44,7 @@ def latency(records: Records) -> str:
     rows = []
     for case in records.cases("latency"):
         for name, quantile in QUANTILES.items():
-            own = records.spread("latency", case, "direct", {"p99.9": "p999_us"}.get(name, f"{name}_us"))
+            own = records.own_latency(case, "direct", quantile)
             added = [show(records.added(case, target, quantile), 0) for target in targets if target != "direct"]
             rows.append([f"{case}, {name}", show(own, 0), *added])
     head = ["rate, quantile", "direct itself", *(target for target in targets if target != "direct")]

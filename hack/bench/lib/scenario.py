@@ -11,9 +11,10 @@ from . import backend, peers, place, weft
 from .load import Load, h2load, openloop, wrk
 from .measure import Case, Recorder, Target
 from .process import Processes
+from .statistics import ORDER
 
-# Peers in the order of the tables; "direct" is no proxy at all.
-TARGETS = ["direct", "haproxy", "nginx", "envoy", "weft-off", "weft"]
+# "direct" is no proxy at all.
+TARGETS = list(ORDER)
 
 
 @dataclass
@@ -95,7 +96,7 @@ def field(body: Callable[[Field], None]) -> Callable[[Recorder, Plan], None]:
 @field
 def h1(these: Field) -> None:
     """HTTP/1.1 keep-alive."""
-    bodies = ["0"] if these.plan.quick else list(backend.BODIES)
+    bodies = ["0"] if these.plan.quick else ["0", "1k", "64k"]
     for connections in (32, 256, 2048):
         for body in bodies:
             central = connections == 32 and body != "64k"
@@ -111,8 +112,8 @@ def new(these: Field) -> None:
 @field
 def h2c(these: Field) -> None:
     """HTTP/2 without TLS, to endpoints that speak it."""
-    these.run("h2c", "8 connections, 16 streams", h2load(8, 16, "/1k"))
-    these.run("h2c", "32 connections, 1 stream", h2load(32, 1, "/1k"))
+    these.run("h2c", "8 connections, 16 streams, body 100", h2load(8, 16, "/100"))
+    these.run("h2c", "32 connections, 1 stream, body 100", h2load(32, 1, "/100"))
 
 
 @field

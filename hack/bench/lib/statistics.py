@@ -7,6 +7,9 @@ the median taken: what disturbs the machine for longer cancels out.
 from dataclasses import dataclass
 from statistics import median
 
+# Of the columns of every table; no proxy first, ours last.
+ORDER = ("direct", "haproxy", "nginx", "envoy", "weft-off", "weft")
+
 
 @dataclass
 class Spread:
@@ -43,8 +46,9 @@ class Records:
         return list(dict.fromkeys(record["case"] for record in self.of(scenario)))
 
     def targets(self, scenario: str) -> list[str]:
-        """Those that have records of a scenario."""
-        return list(dict.fromkeys(record["target"] for record in self.of(scenario)))
+        """Those that have records of a scenario, in the order of the columns, or of the records."""
+        found = list(dict.fromkeys(record["target"] for record in self.of(scenario)))
+        return sorted(found, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
     def rounds(self, scenario: str, case: str, target: str, field: str) -> dict[int, float]:
         """A field by round. A load with failures does not count: errors are cheap."""
@@ -73,6 +77,14 @@ class Records:
     def latencies(self, case: str, target: str) -> dict[int, list[int]]:
         """The latencies of each round, sorted, in nanoseconds."""
         return self.rounds("latency", case, target, "nanoseconds")
+
+    def own_latency(self, case: str, target: str, quantile: float) -> Spread | None:
+        """A quantile of a target's latency, in microseconds: of all rounds together, and how far those reach."""
+        rounds = [values for values in self.latencies(case, target).values() if values]
+        if not rounds or not enough(sum(map(len, rounds)), quantile):
+            return None
+        each = Spread.of([rank(values, quantile) / 1000 for values in rounds])
+        return Spread(rank(sorted(sum(rounds, [])), quantile) / 1000, each.low, each.high, each.count)
 
     def added(self, case: str, target: str, quantile: float) -> Spread | None:
         """What a target adds to a quantile of the backend's own latency, in microseconds, paired by round."""
