@@ -5,12 +5,12 @@ be read.
 """
 
 import json
-import os
 import re
 import subprocess
 from dataclasses import dataclass
 
 from . import place
+from .process import on_cpu
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
@@ -44,7 +44,7 @@ class Load:
             text=True,
             timeout=seconds + 20,
             check=False,
-            preexec_fn=lambda: os.sched_setaffinity(0, {place.LOAD_CPU}),
+            preexec_fn=on_cpu(place.LOAD_CPU),
         )
         if done.returncode != 0:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr[-1000:]}{done.stdout[-1000:]}")

@@ -24,6 +24,7 @@ DEFAULTS: dict = {}
 # One policy at a time on top of nothing. A limit is there to be checked, not to be reached.
 MUCH = 1_000_000_000
 POLICIES = {
+    "nothing again": {},  # how much two measurements of the same differ
     "p2c-ewma": {"balancing": {"algorithm": "p2c-ewma", "slowStart": 0}},
     "slow start": {"balancing": {"algorithm": "round-robin"}},
     "hash by header": {"balancing": {"algorithm": {"hash": {"header": "x-user"}}, "slowStart": 0}},
