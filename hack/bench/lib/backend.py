@@ -1,9 +1,11 @@
 """The backend that all proxies share: nginx, over HTTP/1.1 on some ports and h2c on others.
 
-In: a folder. Out: the process. Its answers are files in the page cache, so that it is faster than any proxy. As gRPC it
-answers with a static message and a `grpc-status` trailer; a stream is a hundred messages, each in a DATA frame of its own.
-`mirror` makes it read a request's body to the end before it answers, as gRPC servers do: otherwise it resets the stream after
-the answer. Without `sendfile`, a head and a small body leave together: otherwise the body waits for the client's delayed ACK.
+In: a folder. Out: the process. Its answers are in memory, so that it is faster than any proxy. As gRPC it answers with a
+static message and a `grpc-status` trailer; a stream is a hundred messages, each in a DATA frame of its own.
+
+`mirror` makes it read a request's body to the end before it answers, as gRPC servers do: otherwise it resets the stream
+after the answer. Without `sendfile`, a head and a small body leave together: otherwise the body waits for the client's
+delayed ACK.
 """
 
 import struct
@@ -36,8 +38,10 @@ def configuration(root: Path) -> str:
     root {root}; open_file_cache max=100; open_file_cache_valid 1h;
     location = /0 {{ return 200; }} {fixed}
     location = /nothing {{ internal; return 204; }}
-    location /grpc/ {{ mirror /nothing; default_type application/grpc; error_page 405 =200 $uri; add_trailer grpc-status 0; etag off;
-      location = /grpc/Stream {{ error_page 405 =200 $uri; add_trailer grpc-status 0; http2_chunk_size {frame}; }} }}"""
+    location /grpc/ {{
+      mirror /nothing; default_type application/grpc; error_page 405 =200 $uri; add_trailer grpc-status 0; etag off;
+      location = /grpc/Stream {{ error_page 405 =200 $uri; add_trailer grpc-status 0; http2_chunk_size {frame}; }}
+    }}"""
     return f"""
 daemon off; worker_processes 1; pid backend.pid; error_log stderr error; worker_rlimit_nofile 20000;
 events {{ worker_connections 16000; }}

@@ -1,7 +1,7 @@
 """The bars that the proxy is held to, and whether it clears them.
 
-In: records. Out: for each bar what was measured, and passed, missed or not measured. All are about weft-proxy with every
-default on. A bar over several cases is as good as the worst of them.
+In: records. Out: for each bar what was measured, and passed, missed or not measured. All are about weft-proxy with
+every default on. A bar over several cases is as good as the worst of them.
 """
 
 from dataclasses import dataclass
@@ -43,7 +43,8 @@ def cpu_ratio(records: Records, scenario: str, other: str, most: float, strictly
     clears = [value < most if strictly else value <= most for value in known.values()]
     worst = max(known, key=known.get)
     best = min(known, key=known.get)
-    text = f"{known[worst]:.2f} at worst ({worst}), {known[best]:.2f} at best; clears {sum(clears)} of {len(clears)} cases"
+    text = f"{known[worst]:.2f} at worst ({worst}), {known[best]:.2f} at best; "
+    text += f"clears {sum(clears)} of {len(clears)} cases"
     text += f"; fails in {', '.join(failing)}" if failing else ""
     return Bar(name, text, verdict(all(clears) and not failing))
 

@@ -1,7 +1,7 @@
 """Measures: each case on each target, in rounds that take turns, until the time is over.
 
-In: cases and targets. Out: records, one for each load that was run. Targets of a round run one right after the other, so
-that what disturbs the machine for longer disturbs all of them; the report compares within rounds.
+In: cases and targets. Out: records, one for each load that was run. Targets of a round run one right after the other,
+so that what disturbs the machine for longer disturbs all of them; the report compares within rounds.
 """
 
 import time

@@ -1,7 +1,6 @@
 """The memory of a proxy: at rest, for each connection that rests, and for each Service.
 
-In: what was asked for. Out: records in bytes. Resident memory counts, as the kernel would take it from a container's limit;
-what the kernel itself holds for sockets does not.
+In: what was asked for. Out: records in bytes. Resident memory counts; what the kernel itself holds for sockets does not.
 """
 
 import socket

@@ -1,7 +1,7 @@
-"""The proxies to compare with, each set up as one would for speed: one thread, upstream connections used again, no logs.
+"""The proxies to compare with, each set up as one would for speed: one thread, upstream connections kept, no logs.
 
-In: a folder. Out: the processes. Each listens on a port for HTTP/1.1 and on the next for h2c, balances over the same endpoints
-in turn, and adds X-Forwarded-For, as a mesh must.
+In: a folder. Out: the processes. Each listens on a port for HTTP/1.1 and on the next for h2c, balances over the same
+endpoints in turn, and adds X-Forwarded-For, as a mesh must.
 """
 
 import json
@@ -10,6 +10,7 @@ from . import place
 from .process import Process, Processes
 
 H2C = 1  # added to a proxy's port
+ENVOY_TYPES = "type.googleapis.com/envoy.extensions"
 
 
 def haproxy_configuration(extra: str = "", descriptors: int = 20000) -> str:
@@ -77,7 +78,8 @@ def nginx_configuration() -> str:
 daemon off; worker_processes 1; pid nginx.pid; error_log stderr crit; worker_rlimit_nofile 20000;
 events {{ worker_connections 16000; }}
 http {{
-  access_log off; tcp_nodelay on; keepalive_timeout 600s; keepalive_requests 1000000000; http2_max_concurrent_streams 1024;
+  access_log off; tcp_nodelay on;
+  keepalive_timeout 600s; keepalive_requests 1000000000; http2_max_concurrent_streams 1024;
   client_body_temp_path n1; proxy_temp_path n2; fastcgi_temp_path n3; uwsgi_temp_path n4; scgi_temp_path n5;
   {upstream("http1", place.BACKEND_HTTP1)}
   {upstream("h2c", place.BACKEND_H2C)}
@@ -114,7 +116,7 @@ def envoy_configuration() -> dict:
 
     def listener(name: str, port: int) -> dict:
         manager = {
-            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "@type": f"{ENVOY_TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": name,
             "codec_type": "AUTO",
             "generate_request_id": False,
@@ -123,7 +125,7 @@ def envoy_configuration() -> dict:
             "route_config": {"virtual_hosts": [{"name": name, "domains": ["*"], "routes": [
                 {"match": {"prefix": "/"}, "route": {"cluster": name, "timeout": "0s"}}]}]},
             "http_filters": [{"name": "router", "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+                "@type": f"{ENVOY_TYPES}.filters.http.router.v3.Router",
                 "suppress_envoy_headers": True}}],
         }
         filters = [{"name": "http", "typed_config": manager}]
@@ -133,7 +135,7 @@ def envoy_configuration() -> dict:
     def cluster(name: str, first: int, protocol: dict) -> dict:
         most = {"max_connections": 1000000, "max_pending_requests": 1000000, "max_requests": 1000000}
         endpoints = [{"endpoint": {"address": socket(host, port)}} for host, port in place.addresses(first)]
-        options = {"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        options = {"@type": f"{ENVOY_TYPES}.upstreams.http.v3.HttpProtocolOptions",
                    "explicit_http_config": protocol}
         return {"name": name, "type": "STATIC", "connect_timeout": "1s", "lb_policy": "ROUND_ROBIN",
                 "circuit_breakers": {"thresholds": [most]},

@@ -1,7 +1,7 @@
 """Starts programs on one CPU, reads what they use, and ends them.
 
-In: a command. Out: a `Process`. Every process is ended by its id when its `Processes` close, and by the kernel should this
-program be killed itself.
+In: a command. Out: a `Process`. Every process is ended by its id when its `Processes` close, and told to end by the
+kernel should this program be killed itself.
 """
 
 import ctypes

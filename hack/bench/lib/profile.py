@@ -87,7 +87,8 @@ class Profiler:
             return f"Where time goes: perf says {said[-300:]}\n"
         text = f"Where time goes, over {requests} requests ({data.relative_to(place.REPOSITORY)}):\n"
         for title, keys in (("by program", "dso"), ("by symbol", "symbol,dso")):
-            command = ["perf", "report", "-i", str(data), "--stdio", "--no-children", "-s", keys, "--percent-limit", "0.4"]
+            command = ["perf", "report", "-i", str(data), "--stdio", "--no-children", "-s", keys]
+            command += ["--percent-limit", "0.4"]
             report = subprocess.run(command, capture_output=True, text=True, check=False).stdout
             lines = [line.rstrip() for line in report.splitlines() if line.strip() and not line.startswith("#")]
             text += f"\n{title}:\n" + "\n".join(lines[:60]) + "\n"

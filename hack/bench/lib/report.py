@@ -50,8 +50,8 @@ def latency(records: Records) -> str:
     head = ["rate, quantile", "direct itself", *(target for target in targets if target != "direct")]
     late = Spread.of([record["late_p99_us"] for record in records.of("latency") if "late_p99_us" in record])
     return (
-        "Microseconds added to the latency without a proxy: all rounds together (least–most of a round). "
-        f"– is too few samples. The client itself was late by {show(late, 0)} µs at its p99.\n\n{table(head, rows)}\n"
+        "Microseconds added to the latency without a proxy: all rounds together (least–most of a round). – is too few "
+        f"samples. The client itself was late by {show(late, 0)} µs at its p99.\n\n{table(head, rows)}\n"
     )
 
 
@@ -86,7 +86,8 @@ def failures(records: Records) -> str:
         if not sound(record):
             what = record.get("error") or f"{record['failed']} failed, {record['ok']} answered"
             number = f", round {record['round'] + 1}" if "round" in record else ""
-            lines.append(f"- {record['scenario']}, {record['case']}, {record['target']}{number}: {what.splitlines()[0]}")
+            who = f"{record['scenario']}, {record['case']}, {record['target']}{number}"
+            lines.append(f"- {who}: {what.splitlines()[0]}")
     return "Not counted, because requests failed:\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
@@ -96,7 +97,8 @@ def quiet(records: Records) -> str:
     if not shares:
         return ""
     spread = Spread.of(shares)
-    text = f"Others took {spread.middle:.1%} of the proxy's core (median of {spread.count} loads; {spread.high:.1%} at worst)."
+    text = f"Others took {spread.middle:.1%} of the proxy's core "
+    text += f"(median of {spread.count} loads; {spread.high:.1%} at worst)."
     return text + (" **The machine was not quiet: repeat this.**" if spread.middle > 0.05 else "")
 
 

@@ -1,7 +1,7 @@
 """Medians, spreads and ratios over rounds.
 
-In: records. Out: numbers. Ratios are taken within each round, whose loads ran one right after the other, and only then is
-the median taken: what disturbs the machine for longer cancels out.
+In: records. Out: numbers. Ratios are taken within each round, whose loads ran one right after the other, and only then
+is the median taken: what disturbs the machine for longer cancels out.
 """
 
 from dataclasses import dataclass

@@ -104,7 +104,8 @@ def start(
     for left in state.iterdir():
         left.unlink()
     command = [programs["weft"], "--node", "bench", "--configuration-file", str(path), "--workers", "1"]
-    command += ["--admin-address", f"{place.HOST}:{place.WEFT_ADMIN}", "--dns-address", f"{place.HOST}:{place.WEFT_DNS}"]
+    command += ["--admin-address", f"{place.HOST}:{place.WEFT_ADMIN}"]
+    command += ["--dns-address", f"{place.HOST}:{place.WEFT_DNS}"]
     command += ["--state-directory", str(state), "--idle-timeout", "10m", "--log", "warn"]
     process = processes.start(name, command, place.PROXY_CPU)
     wait_until_ready(process)
