@@ -69,11 +69,20 @@ impl Drain {
         *self.phase.borrow()
     }
 
+    /// Ends when clients are to be told to connect anew.
+    pub async fn retiring(&self) {
+        self.reached(Phase::Retiring).await;
+    }
+
     /// Ends when nothing is accepted any more.
     pub async fn closing(&self) {
+        self.reached(Phase::Closing).await;
+    }
+
+    async fn reached(&self, wanted: Phase) {
         let mut phase = self.phase.subscribe();
         // The sender lives in `self`, so that this cannot fail.
-        let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
+        let _ = phase.wait_for(|phase| *phase >= wanted).await;
     }
 
     fn enter(&self, phase: Phase) {

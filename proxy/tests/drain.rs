@@ -8,11 +8,15 @@ use common::{
     GET, Mesh,
     backend::{Backend, ok},
     connect, free_port, http,
-    message::{exchange, read},
+    message::{exchange, head, read},
     tcp, within,
 };
 use std::{net::Ipv4Addr, time::Duration};
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::sleep};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
 use weft_proxy::drain::{Patience, Phase};
 
 const PATIENCE: Patience = Patience { quiet: Duration::from_millis(300), deadline: Duration::from_secs(20) };
@@ -91,4 +95,30 @@ async fn what_never_ends_is_cut_at_the_deadline() {
     }
     let patience = Patience { quiet: Duration::ZERO, deadline: Duration::from_millis(500) };
     assert!(!within(mesh.proxy.drain(patience)).await);
+}
+
+#[tokio::test]
+async fn a_websocket_that_rests_is_told_that_the_proxy_goes() {
+    let backend = Backend::connections(|mut stream, _, _| async move {
+        head(&mut stream).await.unwrap();
+        let agreed = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+        stream.write_all(agreed.as_bytes()).await.unwrap();
+        let (mut from, mut to) = stream.split();
+        let _ = tokio::io::copy(&mut from, &mut to).await;
+    })
+    .await;
+    let port = free_port();
+    let mesh = Mesh::with(vec![http("web", port, &[backend.address])]).await;
+    let mut client = connect(port).await;
+    let request = "GET / HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+    assert_eq!(exchange(&mut client, request.as_bytes()).await.status(), 101);
+    client.write_all(b"echo").await.unwrap();
+    let mut echo = [0; 4];
+    within(client.read_exact(&mut echo)).await.unwrap();
+    let gone = tokio::spawn(mesh.proxy.drain(PATIENCE));
+    let mut rest = Vec::new();
+    within(client.read_to_end(&mut rest)).await.unwrap();
+    assert_eq!(rest, [0x88, 2, 0x03, 0xe9], "a Close frame, going away, and then the end");
+    drop(client);
+    assert!(within(gone).await.unwrap());
 }

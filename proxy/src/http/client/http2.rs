@@ -27,7 +27,7 @@ use std::{
     task::Poll,
     time::Duration,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How much of one body, and of all bodies of a connection, a client may send before it is asked for more: what a fast
 /// network carries within one round trip.
@@ -40,6 +40,9 @@ const MOST_STREAMS: u32 = 256;
 const MOST_RESET: usize = 100;
 /// How much of one stream's answer waits in memory for a client that does not read.
 const LARGEST_SEND_BUFFER: usize = 256 * 1024;
+/// How long a connection of a retiring proxy goes on before its client is told: until the mesh's Services lead elsewhere,
+/// for a client that is told connects anew at once.
+const BEFORE_GOAWAY: Duration = Duration::from_secs(1);
 /// How long the first settings may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -61,7 +64,7 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, io: Rewound) {
     let handshake = timeout(HANDSHAKE, builder.handshake::<_, Bytes>(io));
     let Ok(Ok(mut connection)) = handshake.await else { return };
     let under_way = Arc::new(AtomicUsize::new(0));
-    let mut stopped = pin!(known.arrival.stop.cancelled());
+    let mut leave = pin!(told_to_leave(worker, &known));
     let mut alarm = Alarm::default();
     let mut leaving = false;
     loop {
@@ -70,7 +73,7 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, io: Rewound) {
             if let Poll::Ready(accepted) = connection.poll_accept(context) {
                 return Poll::Ready(accepted);
             }
-            if !leaving && (worker.is_leaving(&known) || stopped.as_mut().poll(context).is_ready()) {
+            if !leaving && leave.as_mut().poll(context).is_ready() {
                 leaving = true;
                 connection.graceful_shutdown();
                 return connection.poll_accept(context);
@@ -95,6 +98,18 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, io: Rewound) {
             let _counted = counted;
             serve_request(&worker, &known, request, respond).await;
         });
+    }
+}
+
+/// Ends when the client is to be told to connect anew.
+async fn told_to_leave(worker: &Worker, known: &Known) {
+    let retired = async {
+        worker.status.drain.retiring().await;
+        sleep(BEFORE_GOAWAY).await;
+    };
+    tokio::select! {
+        () = known.arrival.stop.cancelled() => {}
+        () = retired => {}
     }
 }
 

@@ -139,10 +139,7 @@ fn hash(key: &HashKey, request: &Request<'_>) -> Option<u64> {
     match key {
         HashKey::Header(name) => request.fields.get(name).map(balance::hash),
         HashKey::Cookie(name) => middleware::cookie(request.fields, name, balance::hash),
-        HashKey::SourceAddress => Some(match request.client.address {
-            IpAddr::V4(address) => balance::hash(&address.octets()),
-            IpAddr::V6(address) => balance::hash(&address.octets()),
-        }),
+        HashKey::SourceAddress => Some(balance::hash_address(request.client.address)),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod admit;
 mod deadline;
+mod farewell;
 mod outcome;
 mod record;
 mod relay;

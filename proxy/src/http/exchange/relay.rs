@@ -6,6 +6,7 @@ use super::{
     Call, Failed, Known,
     admit::Admitted,
     deadline::Deadlines,
+    farewell::{self, Farewell, Kind},
     record::Record,
     replay::{Fault, Replay},
     tries::Tried,
@@ -23,7 +24,7 @@ use crate::{
     middleware::{self, Edit},
     route::Route,
 };
-use http::header::SET_COOKIE;
+use http::{Version, header::SET_COOKIE};
 use std::{
     future::poll_fn,
     sync::Arc,
@@ -71,13 +72,22 @@ pub async fn relay<C: Client>(
         flushed: false,
         upload_failed: false,
         tunnel,
+        farewell: Farewell::new(kind(call, tunnel), &worker.status.drain),
     };
     let relayed =
         poll_fn(|context| course.poll(context, client, &mut exchange, &mut replay, alarm, deadlines)).await;
     if let Err(Failed::Answer(answer)) = &relayed {
         record.failed(answer.cause);
     }
-    relayed?;
+    match relayed? {
+        End::Complete => {}
+        // Where one of them is gone already, there is nobody to say farewell to.
+        End::Farewell => {
+            return farewell::say(kind(call, tunnel), client, &mut exchange)
+                .await
+                .map_err(|_| Failed::Client);
+        }
+    }
     exchange.finish(replay.is_finished() && !course.upload_failed);
     drop(endpoint);
     if admitted.changes.mirror
@@ -86,6 +96,18 @@ pub async fn relay<C: Client>(
         mirror::send(worker, route, call, &admitted.changes, body);
     }
     Ok(())
+}
+
+/// What it is that would go on for ever.
+fn kind(call: &Call, tunnel: bool) -> Kind {
+    let is_websocket = |protocol: &[u8]| protocol.eq_ignore_ascii_case(b"websocket");
+    if tunnel && call.upgrade.as_deref().is_some_and(is_websocket) {
+        Kind::WebSocket
+    } else if call.request.is_grpc() && call.request.version == Version::HTTP_2 {
+        Kind::Grpc
+    } else {
+        Kind::Other
+    }
 }
 
 /// Sends a client its sticky cookie, where it has none for this endpoint.
@@ -109,6 +131,16 @@ struct Course {
     upload_failed: bool,
     /// The protocol was changed: each direction ends for itself.
     tunnel: bool,
+    farewell: Farewell,
+}
+
+/// How the relaying ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The client has all.
+    Complete,
+    /// The proxy goes, and this would go on.
+    Farewell,
 }
 
 // === impl Course ===
@@ -122,30 +154,45 @@ impl Course {
         replay: &mut Replay,
         alarm: &mut Alarm,
         deadlines: &mut Deadlines,
-    ) -> Poll<Result<(), Failed>> {
+    ) -> Poll<Result<End, Failed>> {
         let before = replay.moved;
         self.poll_upload(context, client, exchange, replay)?;
-        let mut moved = replay.moved != before;
-        if let Poll::Ready(done) = self.poll_download(context, client, exchange, &mut moved) {
+        let up = replay.moved != before;
+        let mut down = false;
+        if let Poll::Ready(done) = self.poll_download(context, client, exchange, &mut down) {
             done?;
         }
         let uploaded = replay.is_finished() || self.upload_failed;
         if self.flushed && (uploaded || !self.tunnel) {
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(End::Complete));
         }
-        if moved {
+        if up || down {
             deadlines.moved();
+            self.farewell.moved(up, down);
         }
         if client.poll_gone(context).is_ready() {
             return Poll::Ready(Err(Failed::Client));
         }
         let uploading = replay.is_awaited() && !self.tunnel && !self.upload_failed;
-        if let Some(deadline) = deadlines.nearest(uploading)
-            && alarm.poll(context, deadline).is_ready()
-        {
-            return Poll::Ready(Err(deadlines.passed(Instant::now(), uploading).into()));
+        let farewell = self.farewell.poll(context);
+        let deadline = deadlines.nearest(uploading);
+        loop {
+            let Some(nearest) = farewell.into_iter().chain(deadline).min() else { return Poll::Pending };
+            ready!(alarm.poll(context, nearest));
+            let now = Instant::now();
+            if self.farewell.is_due(now) {
+                return Poll::Ready(Ok(End::Farewell));
+            }
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                return Poll::Ready(Err(deadlines.passed(now, uploading).into()));
+            }
+            // The client waits for an answer: its coming wakes this up.
+            if let Some(deadline) = deadline {
+                ready!(alarm.poll(context, deadline));
+            } else {
+                return Poll::Pending;
+            }
         }
-        Poll::Pending
     }
 
     fn poll_upload<C: Client>(
