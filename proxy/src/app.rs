@@ -112,7 +112,8 @@ impl Serve for Carry {
                     drop(route);
                     engine.serve(stream, arrival).await;
                 }
-                Protocol::Tcp => tcp::serve(stream, route, &dice, connect_timeout).await,
+                // On the heap: the task of an HTTP connection at rest would be as large.
+                Protocol::Tcp => Box::pin(tcp::serve(stream, route, &dice, connect_timeout)).await,
             }
         }
     }

@@ -80,3 +80,30 @@ impl Worker {
         self.status.drain.is_retiring() || known.arrival.stop.is_cancelled()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Target;
+    use std::net::{Ipv4Addr, SocketAddr};
+    use tokio_util::sync::CancellationToken;
+    use weft_contract::ServiceKey;
+
+    fn engine() -> Engine {
+        let timeouts = Timeouts { connect: Duration::from_secs(1), idle: Duration::from_secs(60) };
+        Engine::new("node-1".into(), &Status::default(), Arc::new(Dice::new(1)), timeouts)
+    }
+
+    /// What rests costs memory ten thousand times over.
+    #[tokio::test]
+    async fn a_connection_at_rest_is_small() {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let target = Target { service: ServiceKey::new("shop", "web"), port: 80, listener: 10_000 };
+        let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let (target, stop) = (Arc::new(target), CancellationToken::new());
+        let arrival = Arrival { target, client, stop, counted: Default::default() };
+        let size = size_of_val(&engine().serve(stream, arrival));
+        assert!(size <= 640, "{size} bytes");
+    }
+}

@@ -2,7 +2,10 @@
 //!
 //! In: a socket. Out: connections, each handed to a worker. No error ends the loop but the word to stop.
 
-use super::{Arrival, worker::Workers};
+use super::{
+    Arrival,
+    worker::{Counted, Workers},
+};
 use crate::{metrics::Metrics, route::Target};
 use std::{
     io::{self, ErrorKind},
@@ -79,7 +82,7 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 impl Arrivals {
     fn of(&self, client: SocketAddr) -> Arrival {
         let Self { target, stop } = self;
-        Arrival { target: Arc::clone(target), client, stop: stop.clone() }
+        Arrival { target: Arc::clone(target), client, stop: stop.clone(), counted: Counted::default() }
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Arrival {
     pub client: SocketAddr,
     /// Cancelled when the listener goes: an idle connection then ends at once, a busy one after its request.
     pub stop: CancellationToken,
+    /// Counts it among its worker's.
+    pub(crate) counted: worker::Counted,
 }
 
 /// All listeners.

@@ -31,13 +31,13 @@ pub struct Workers(Vec<Worker>);
 
 #[derive(Debug)]
 struct Worker {
-    connections: mpsc::UnboundedSender<(TcpStream, Arrival, Counted)>,
+    connections: mpsc::UnboundedSender<(TcpStream, Arrival)>,
     open: Arc<AtomicUsize>,
 }
 
 /// A connection that counts until it is dropped, also where serving it panics.
-#[derive(Debug)]
-struct Counted(Arc<AtomicUsize>);
+#[derive(Debug, Default)]
+pub(crate) struct Counted(Option<Arc<AtomicUsize>>);
 
 // === impl Workers ===
 
@@ -67,9 +67,9 @@ impl Workers {
         let Some(worker) = self.0.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed)) else {
             return;
         };
-        worker.open.fetch_add(1, Ordering::Relaxed);
         // Where the thread is gone, the connection is dropped and the count with it.
-        let _ = worker.connections.send((stream, arrival, Counted(Arc::clone(&worker.open))));
+        let arrival = Arrival { counted: Counted::new(&worker.open), ..arrival };
+        let _ = worker.connections.send((stream, arrival));
     }
 
     /// How many connections there are.
@@ -80,24 +80,30 @@ impl Workers {
 }
 
 async fn work<S: Serve>(
-    mut connections: mpsc::UnboundedReceiver<(TcpStream, Arrival, Counted)>,
+    mut connections: mpsc::UnboundedReceiver<(TcpStream, Arrival)>,
     make: impl FnOnce() -> S,
 ) {
     let serve = make();
-    while let Some((stream, arrival, counted)) = connections.recv().await {
+    while let Some((stream, arrival)) = connections.recv().await {
         let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { continue };
-        let served = serve.serve(stream, arrival);
-        tokio::spawn(async move {
-            let _counted = counted;
-            served.await;
-        });
+        // The future itself, not one around it, which would be twice as large: ten thousand may rest here.
+        tokio::spawn(serve.serve(stream, arrival));
     }
 }
 
 // === impl Counted ===
 
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Some(Arc::clone(count)))
+    }
+}
+
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if let Some(count) = &self.0 {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

@@ -67,7 +67,7 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, tcp: TcpStream) {
             Turn::Next(next) => next,
             Turn::Http2(before, skip, stream) => {
                 let io = Rewound::new(before, skip, stream);
-                return http2::serve(worker, known, io).await;
+                return Box::pin(http2::serve(worker, known, io)).await; // large, and few
             }
             Turn::End => return,
         };
