@@ -104,9 +104,7 @@ fn seed() -> u64 {
 }
 
 fn start_log(args: &Args) -> anyhow::Result<()> {
-    // Pingora logs each failed request as an error; ours has its own line for that, at level debug.
-    let quiet = if args.log.contains("pingora") { "" } else { ",pingora_proxy=off,pingora_core=off" };
-    let filter = EnvFilter::try_new(format!("{}{quiet}", args.log)).context("--log is not a filter")?;
+    let filter = EnvFilter::try_new(&args.log).context("--log is not a filter")?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
