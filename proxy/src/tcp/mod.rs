@@ -48,6 +48,7 @@ async fn connect(
     connect_timeout: Duration,
 ) -> Option<(TcpStream, InFlight)> {
     let key = hash_key(client, route);
+    let connect_timeout = route.policy.timeouts.connect.unwrap_or(connect_timeout);
     let mut tried: Vec<SocketAddr> = Vec::new();
     while tried.len() < TRIES {
         let started = Instant::now();

@@ -147,7 +147,7 @@ async fn one_try<C: Client>(
         framing: call.framing,
         upgrade: call.upgrade.as_deref(),
     };
-    if let Err(error) = exchange.begin(sent).await {
+    if let Err(error) = admit::while_there(client, alarm, deadlines, exchange.begin(sent)).await? {
         let no_answer = NoAnswer { unprocessed: true, ..outcome::of_broken(&error, exchange.reused) };
         return Ok(End::Failed(no_answer, false));
     }
