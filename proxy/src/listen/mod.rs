@@ -49,6 +49,7 @@ pub struct Arrival {
     /// Cancelled when the listener goes: an idle connection then ends at once, a busy one after its request.
     pub stop: CancellationToken,
     /// Counts it among its worker's.
+    #[allow(dead_code)] // held for its end
     pub(crate) counted: worker::Counted,
 }
 
