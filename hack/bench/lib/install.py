@@ -74,7 +74,9 @@ def programs(targets: set[str], weft: str | None) -> dict[str, str]:
         build.append("weft-proxy")
     folder = cargo(build)
     found["openloop"] = str(folder / "weft-openloop")
-    found["weft"] = weft or str(folder / "weft-proxy")
+    found["weft"] = str(Path(weft).resolve() if weft else folder / "weft-proxy")
+    if not Path(found["weft"]).exists() and any(target.startswith("weft") for target in targets):
+        sys.exit(f"bench: no {found['weft']}")
     return found
 
 

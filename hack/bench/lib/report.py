@@ -4,7 +4,7 @@ In: a run, as it is kept on disk. Out: text.
 """
 
 from .bars import MIB, bars
-from .statistics import Records, Spread, sound
+from .statistics import QUIET, Records, Spread, disturbance, sound
 
 COMPARED = ("h1", "new", "h2c", "grpc")
 QUANTILES = {"p50": 0.5, "p99": 0.99, "p99.9": 0.999}
@@ -93,13 +93,12 @@ def failures(records: Records) -> str:
 
 def quiet(records: Records) -> str:
     """How quiet the machine was."""
-    shares = [record["disturbance"] for record in records.all if "disturbance" in record]
-    if not shares:
+    spread = disturbance(records.all)
+    if not spread:
         return ""
-    spread = Spread.of(shares)
     text = f"Others took {spread.middle:.1%} of the proxy's core "
     text += f"(median of {spread.count} loads; {spread.high:.1%} at worst)."
-    return text + (" **The machine was not quiet: repeat this.**" if spread.middle > 0.05 else "")
+    return text + (" **The machine was not quiet: repeat this.**" if spread.middle > QUIET else "")
 
 
 def report(run: dict) -> str:

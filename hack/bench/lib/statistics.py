@@ -97,6 +97,15 @@ class Records:
         return Spread((pooled[0] - pooled[1]) / 1000, rounds.low, rounds.high, len(both))
 
 
+# Above this share of the proxy's core, what others do shows in what is measured.
+QUIET = 0.05
+
+
+def disturbance(records: list[dict]) -> Spread | None:
+    """What share of the proxy's core others took."""
+    return Spread.of([record["disturbance"] for record in records if "disturbance" in record])
+
+
 def sound(record: dict) -> bool:
     """Whether a record counts: at most one in ten thousand requests failed."""
     return "error" not in record and record.get("failed", 0) <= record.get("ok", 0) / 10_000

@@ -59,6 +59,14 @@ class Statistics(unittest.TestCase):
         self.assertEqual(first.verdict, "**missed**")
         self.assertIn("fails in 2048 connections", first.measured)
 
+    def test_latency_is_judged_only_where_the_machine_was_quiet(self):
+        records = [latencies(name, 0, [1000] * 1000) for name in ("direct", "haproxy", "weft")]
+        for share, verdict in ((0.01, "passed"), (0.5, "not known: the machine was not quiet")):
+            for record in records:
+                record["disturbance"] = share
+            found = {bar.name: bar.verdict for bar in bars(Records(records))}
+            self.assertEqual(found["added p99 at 2,000/s ≤ haproxy's"], verdict)
+
     def test_a_report_of_everything(self):
         records = [load("haproxy", 0, 10), load("weft", 0, 11)]
         records += [latencies("direct", 0, [1] * 1000), latencies("weft", 0, [2] * 1000)]
