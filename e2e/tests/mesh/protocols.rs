@@ -45,8 +45,8 @@ async fn curl_speaks_every_version_of_http_on_one_port() -> Result<()> {
         let all: Vec<&str> = common.iter().chain(arguments).copied().collect();
         let printed = program::run("curl", &all).await?;
         let (came, told) = printed.trim_end().rsplit_once('\n').unwrap_or_default();
-        // curl names HTTP/1.0 for an answer of that version, which a proxy may give to such a client.
-        let old = arguments == ["--http1.0"] && told == "1.0 200";
+        // An answer of HTTP/1.0, which curl calls "1", is as good to a client of that version.
+        let old = arguments == ["--http1.0"] && told == "1 200";
         ensure!(told == expected || old, "{arguments:?} {path}: {told} instead of {expected}: {came:.200}");
         if path == "/echo" {
             ensure!(came.trim_end().len() == 2_000_000, "{arguments:?}: {} bytes came back", came.len());

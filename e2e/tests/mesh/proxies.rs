@@ -62,7 +62,7 @@ async fn when_a_proxy_is_killed_its_clients_see_errors_for_at_most_three_seconds
     let requests = async || {
         let lines = client.metrics(node, &["requests_total", &scene.namespace]).await?;
         let counts = lines.iter().filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-        anyhow::Ok(counts.sum::<f64>())
+        anyhow::Ok(counts.fold(0.0, |sum, count| sum + count))
     };
     let before = requests().await?;
     let mix = Mix::start(std::iter::once(client), &scene.targets(), 25);

@@ -35,7 +35,8 @@ async fn the_backend_scales_rolls_and_leaves_a_node_without_a_failed_request() -
     let restart = json!({"spec": {"template": {"metadata": {"annotations": {"e2e/restart": "1"}}}}});
     cluster.merge::<Deployment>(namespace, "web", restart).await?;
     cluster.rolled_out(namespace, "web").await?;
-    let (drained, _) = scene.first()?;
+    let pods = cluster.pods(namespace, "app=web").await?;
+    let drained = &pods.iter().find_map(node).context("no pod has a node")?;
     let nodes: Api<Node> = Api::all(cluster.client.clone());
     let cordon = |cordoned: bool| {
         let change = json!({"spec": {"unschedulable": cordoned}});
