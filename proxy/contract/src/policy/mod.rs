@@ -114,4 +114,12 @@ mod tests {
         assert_eq!(serde_json::to_string(&Policy::default()).unwrap(), "{}");
         assert_eq!(serde_json::from_str::<Policy>("{}").unwrap(), Policy::default());
     }
+
+    #[test]
+    fn no_idle_timeout_is_not_the_default_one() {
+        let mut policy = Policy::default();
+        policy.timeouts.idle = None;
+        let text = serde_json::to_string(&policy).unwrap();
+        assert_eq!(serde_json::from_str::<Policy>(&text).unwrap(), policy, "{text}");
+    }
 }

@@ -14,8 +14,9 @@ pub struct Timeouts {
     /// From one try's start to the answer's head.
     #[serde(with = "milliseconds::option", skip_serializing_if = "Option::is_none")]
     pub per_try: Option<Duration>,
-    /// Without a byte in either direction of a request under way, WebSockets included.
-    #[serde(with = "milliseconds::option", skip_serializing_if = "Option::is_none")]
+    /// Without a byte in either direction of a request under way, WebSockets included. Written also where it is none, for
+    /// none is not the default.
+    #[serde(with = "milliseconds::option")]
     pub idle: Option<Duration>,
     /// From the request's head to the last byte of its answer: cuts streams too, so only on demand.
     #[serde(with = "milliseconds::option", skip_serializing_if = "Option::is_none")]

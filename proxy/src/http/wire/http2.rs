@@ -4,10 +4,13 @@
 //! one side does not read, the other is not asked for.
 
 use super::{Broken, Frame, Side};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
 use std::task::{Context, Poll, ready};
+
+/// A piece of at least this size is not copied, and with so much gathered nothing more is taken.
+const LARGE: usize = 8 * 1024;
 
 /// The stream.
 #[derive(Debug)]
@@ -16,6 +19,9 @@ pub struct Http2 {
     pub send: Option<SendStream<Bytes>>,
     /// None where nothing comes, or not yet.
     pub receive: Option<RecvStream>,
+    /// Small pieces, gathered into one frame: a stream of small messages costs by the frame.
+    gathered: BytesMut,
+    /// A piece that is large enough for frames of its own.
     waiting: Bytes,
     last: Option<Last>,
 }
@@ -33,7 +39,7 @@ impl Http2 {
     /// A stream whose halves are these.
     #[must_use]
     pub fn new(send: Option<SendStream<Bytes>>, receive: Option<RecvStream>) -> Self {
-        Self { send, receive, waiting: Bytes::new(), last: None }
+        Self { send, receive, gathered: BytesMut::new(), waiting: Bytes::new(), last: None }
     }
 
     /// Ends the stream at once, for this reason.
@@ -45,18 +51,26 @@ impl Http2 {
 
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         let Some(send) = &mut self.send else {
+            self.gathered.clear();
             self.waiting.clear();
             self.last = None;
             return Poll::Ready(Ok(()));
         };
-        while !self.waiting.is_empty() {
+        loop {
+            if self.waiting.is_empty() {
+                self.waiting = self.gathered.split().freeze();
+            }
+            if self.waiting.is_empty() {
+                break;
+            }
             send.reserve_capacity(self.waiting.len());
             let room = match ready!(send.poll_capacity(context)) {
                 Some(room) => room?,
                 None => return Poll::Ready(Err(reset(send, context))),
             };
             let piece = self.waiting.split_to(room.min(self.waiting.len()));
-            let with_end = self.waiting.is_empty() && matches!(self.last, Some(Last::End));
+            let all = self.waiting.is_empty() && self.gathered.is_empty();
+            let with_end = all && matches!(self.last, Some(Last::End));
             send.send_data(piece, with_end)?;
             if with_end {
                 self.last = None;
@@ -93,15 +107,16 @@ impl Side for Http2 {
     }
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        if self.waiting.is_empty() && self.gathered.len() < LARGE {
+            return Poll::Ready(Ok(()));
+        }
         self.poll_send(context)
     }
 
     fn put(&mut self, frame: Frame) {
         match frame {
-            Frame::Data(data) => {
-                debug_assert!(self.waiting.is_empty(), "a piece would replace another");
-                self.waiting = data;
-            }
+            Frame::Data(data) if self.gathered.is_empty() && data.len() >= LARGE => self.waiting = data,
+            Frame::Data(data) => self.gathered.extend_from_slice(&data),
             Frame::Trailers(trailers) => self.last = Some(Last::Trailers(trailers)),
             Frame::End => self.last = Some(Last::End),
         }
