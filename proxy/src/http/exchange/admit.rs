@@ -34,11 +34,23 @@ pub struct Admitted {
     pub key: Option<u64>,
     /// The sticky cookie that the client sent.
     pub sticky: Option<Vec<u8>>,
-    /// Whether the client is to be sent a sticky cookie.
+    /// Its place among those that are under way, until this is dropped.
     pub permit: Option<Permit>,
+    /// When it could be sent.
+    pub ready: Instant,
     waiting: Option<Waiting>,
     /// What the proxy answers after the pause, instead of forwarding.
     instead: Option<Answer>,
+}
+
+// === impl Admitted ===
+
+impl Admitted {
+    /// Whether there is something to wait for, or an answer that waited for it.
+    #[must_use]
+    pub fn must_wait(&self) -> bool {
+        self.changes.delay.is_some() || self.waiting.is_some() || self.instead.is_some()
+    }
 }
 
 /// Decides on a request; nothing is waited for here.
@@ -58,7 +70,7 @@ pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Resu
     };
     let passed = route.chain.pass(&request, &worker.dice, &mut changes);
     let mut admitted =
-        Admitted { changes, key: None, sticky: None, permit: None, waiting: None, instead: None };
+        Admitted { changes, key: None, sticky: None, permit: None, ready: now, waiting: None, instead: None };
     if let Err(answer) = passed {
         admitted.instead = Some(answer);
         return Ok(admitted);
@@ -145,13 +157,11 @@ fn hash(key: &HashKey, request: &Request<'_>) -> Option<u64> {
 
 /// Waits for what was asked for: a pause on purpose, and the request's turn.
 pub async fn wait<C: Client>(
-    worker: &Worker,
     admitted: &mut Admitted,
     client: &mut C,
     alarm: &mut Alarm,
     deadlines: &Deadlines,
 ) -> Result<(), Failed> {
-    let _ = worker;
     if let Some(pause) = admitted.changes.delay.take() {
         while_there(client, alarm, deadlines, tokio::time::sleep(pause)).await?;
     }

@@ -55,10 +55,10 @@ impl Deadlines {
     }
 
     /// The answer's head has come, or another protocol was agreed on: only the whole counts, and standing still.
-    pub fn head_has_come(&mut self) {
+    pub fn head_has_come(&mut self, now: Instant) {
         self.head = None;
         self.this_try = None;
-        self.moved();
+        self.moved = now;
     }
 
     /// How long a connection may take to open, of at most `limit`.

@@ -47,6 +47,7 @@ pub struct Farewell {
     turns: u32,
     closing: Option<BoxFuture<'static, ()>>,
     since: Option<Instant>,
+    /// When something moved last; counts from `since` on.
     moved: Instant,
     /// Whether the client has spoken last.
     unanswered: bool,
@@ -57,8 +58,7 @@ pub struct Farewell {
 impl Farewell {
     /// The farewell of an exchange that begins to be relayed.
     #[must_use]
-    pub fn new(kind: Kind, drain: &Drain) -> Self {
-        let moved = Instant::now();
+    pub fn new(kind: Kind, drain: &Drain, moved: Instant) -> Self {
         Self { kind, drain: drain.clone(), turns: 0, closing: None, since: None, moved, unanswered: false }
     }
 
@@ -149,7 +149,7 @@ mod tests {
         let patience = Patience { quiet: Duration::ZERO, deadline: Duration::from_secs(60) };
         tokio::spawn(async move { going.go(patience, || 1).await });
         drain.closing().await;
-        let mut farewell = Farewell::new(Kind::WebSocket, &drain);
+        let mut farewell = Farewell::new(Kind::WebSocket, &drain, Instant::now());
         poll_fn(|context| {
             for _ in 0..STREAM {
                 farewell.poll(context);
@@ -185,7 +185,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn while_the_proxy_stays_nothing_ends() {
-        let mut farewell = Farewell::new(Kind::Grpc, &Drain::default());
+        let mut farewell = Farewell::new(Kind::Grpc, &Drain::default(), Instant::now());
         poll_fn(|context| {
             for _ in 0..10 {
                 assert_eq!(farewell.poll(context), None);

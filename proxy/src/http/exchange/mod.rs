@@ -131,7 +131,10 @@ async fn answered<C: Client>(
 ) -> Result<(), Failed> {
     let mut admitted = admit::admit(worker, known, route, call)?;
     let mut deadlines = deadline::Deadlines::new(route, call);
-    admit::wait(worker, &mut admitted, client, alarm, &deadlines).await?;
+    if admitted.must_wait() {
+        Box::pin(admit::wait(&mut admitted, client, alarm, &deadlines)).await?; // rare
+        admitted.ready = Instant::now();
+    }
     let tried = tries::tries(worker, route, call, &admitted, client, alarm, &mut deadlines, record).await?;
     relay::relay(worker, known, route, call, &mut admitted, tried, client, alarm, &mut deadlines, record)
         .await

@@ -66,13 +66,12 @@ pub async fn relay<C: Client>(
         replay.settle(admitted.changes.mirror);
         client.put_head(&head, edits, framing);
     }
-    deadlines.head_has_come();
     let mut course = Course {
         downloaded: framing == Framing::Empty && !tunnel,
         flushed: false,
         upload_failed: false,
         tunnel,
-        farewell: Farewell::new(kind(call, tunnel), &worker.status.drain),
+        farewell: Farewell::new(kind(call, tunnel), &worker.status.drain, call.started),
     };
     let relayed =
         poll_fn(|context| course.poll(context, client, &mut exchange, &mut replay, alarm, deadlines)).await;

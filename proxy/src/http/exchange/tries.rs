@@ -77,28 +77,29 @@ pub async fn tries<C: Client>(
     let mut course = Course { worker, route, call, tried: Vec::new(), tries: 0, last: None };
     let mut replay = Replay::new(call, course.keeps(admitted), route.chain.body_bytes());
     loop {
-        let mut endpoint = course.pick(admitted)?;
-        let started = Instant::now();
+        let started = if course.tries == 0 { admitted.ready } else { Instant::now() };
+        let mut endpoint = course.pick(admitted, started)?;
         deadlines.try_begins(started, route.policy.timeouts.per_try);
         course.tries += 1;
         course.tried.push(endpoint.address());
         replay.rewind();
         let end = one_try(&course, admitted, &endpoint, &mut replay, client, alarm, deadlines).await?;
-        let latency = started.elapsed();
+        let now = Instant::now();
+        let latency = now - started;
         let again = match &end {
             End::Answered(_, head, framing) => {
                 let grpc_code = outcome::grpc_code(head, *framing);
-                endpoint.observe(outcome::of_answer(head, grpc_code, latency), Instant::now());
-                course.breaker(Some(head.status), latency);
+                endpoint.observe(outcome::of_answer(head, grpc_code, latency), now);
+                course.breaker(Some(head.status), latency, now);
                 let failure = Failure::Status { status: head.status, grpc_code };
                 course.again(&failure, true, &replay, false).map(|again| (again, outcome::pause(head)))
             }
             End::Failed(no_answer, sent) => {
                 record.failed(no_answer.cause);
                 if let Some(outcome) = no_answer.outcome {
-                    endpoint.observe(outcome, Instant::now());
+                    endpoint.observe(outcome, now);
                 }
-                course.breaker(None, latency);
+                course.breaker(None, latency, now);
                 course.last = Some(no_answer.cause);
                 course
                     .again(&no_answer.failure, *sent, &replay, no_answer.unprocessed)
@@ -109,9 +110,10 @@ pub async fn tries<C: Client>(
             (Some((again, pause)), _) => {
                 drop(endpoint);
                 record.again();
-                course.rest(again, pause, client, alarm, deadlines).await?;
+                Box::pin(course.rest(again, pause, client, alarm, deadlines)).await?; // rare
             }
             (None, End::Answered(exchange, head, framing)) => {
+                deadlines.head_has_come(now);
                 return Ok(Tried { exchange, head, framing, endpoint, replay });
             }
             (None, End::Failed(no_answer, _)) => return Err(no_answer.cause.into()),
@@ -176,7 +178,8 @@ async fn connect<C: Client>(
     }
     let limit = route.policy.timeouts.connect.unwrap_or(worker.timeouts.connect);
     let limit = deadlines.to_connect(Instant::now(), limit);
-    let open = worker.pool.open(endpoint.state(), &route.upstream, limit);
+    // On the heap, for it is rare and large: every exchange would be as large otherwise.
+    let open = Box::pin(worker.pool.open(endpoint.state(), &route.upstream, limit));
     admit::while_there(client, alarm, deadlines, open).await
 }
 
@@ -265,9 +268,8 @@ impl Course<'_> {
         if may_repeat || admitted.changes.mirror { u64::from(retry.buffer_bytes) } else { 0 }
     }
 
-    fn pick(&self, admitted: &Admitted) -> Result<InFlight, Failed> {
+    fn pick(&self, admitted: &Admitted, now: Instant) -> Result<InFlight, Failed> {
         let balancer = &self.route.balancer;
-        let now = Instant::now();
         let want = Want { key: admitted.key, sticky: admitted.sticky.as_deref(), tried: &self.tried };
         let picked = match balancer.pick(&want, &self.worker.dice, now) {
             // There is no other one, and the last try may have failed by bad luck alone.
@@ -288,9 +290,9 @@ impl Course<'_> {
         })
     }
 
-    fn breaker(&self, status: Option<u16>, latency: Duration) {
+    fn breaker(&self, status: Option<u16>, latency: Duration, now: Instant) {
         if let Some(breaker) = &self.route.guards.breaker {
-            breaker.observe(Sample { status, latency }, Instant::now());
+            breaker.observe(Sample { status, latency }, now);
         }
     }
 
