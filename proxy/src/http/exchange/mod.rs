@@ -17,7 +17,13 @@ use super::{
     head::{RequestHead, framing::Framing, hygiene::Hop},
     wire::alarm::Alarm,
 };
-use crate::{cause::Cause, listen::Arrival, middleware, middleware::Answer, route::Route};
+use crate::{
+    cause::Cause,
+    listen::Arrival,
+    middleware,
+    middleware::{Answer, Changes},
+    route::Route,
+};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -55,6 +61,18 @@ pub enum Failed {
     Client,
     /// The proxy answers itself.
     Answer(Box<Answer>),
+}
+
+// === impl Failed ===
+
+impl Failed {
+    /// The same, so that a page of another origin can read why, if it could read the endpoint's answer.
+    fn with_cors(self, changes: &Changes) -> Self {
+        match self {
+            Self::Client => Self::Client,
+            Self::Answer(answer) => answer.with_cors(changes).into(),
+        }
+    }
 }
 
 impl From<Answer> for Failed {
@@ -131,9 +149,12 @@ async fn answered<C: Client>(
     let mut admitted = admit::admit(worker, known, route, call)?;
     let mut deadlines = deadline::Deadlines::new(route, call);
     admit::wait(worker, &mut admitted, client, alarm, &deadlines).await?;
-    let tried = tries::tries(worker, route, call, &admitted, client, alarm, &mut deadlines, record).await?;
+    let tried = tries::tries(worker, route, call, &admitted, client, alarm, &mut deadlines, record)
+        .await
+        .map_err(|failed| failed.with_cors(&admitted.changes))?;
     relay::relay(worker, known, route, call, &mut admitted, tried, client, alarm, &mut deadlines, record)
         .await
+        .map_err(|failed| failed.with_cors(&admitted.changes))
 }
 
 /// Sends an answer of the proxy's own.
