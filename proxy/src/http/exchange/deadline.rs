@@ -49,6 +49,11 @@ impl Deadlines {
         self.moved = now;
     }
 
+    /// A try is over, and the time for it: what comes now is no part of it.
+    pub fn try_ends(&mut self) {
+        self.this_try = None;
+    }
+
     /// Bytes moved.
     pub fn moved(&mut self) {
         self.moved = Instant::now();

@@ -109,6 +109,7 @@ pub async fn tries<C: Client>(
             (Some((again, pause)), _) => {
                 drop(endpoint);
                 record.again();
+                deadlines.try_ends();
                 course.rest(again, pause, client, alarm, deadlines).await?;
             }
             (None, End::Answered(exchange, head, framing)) => {
