@@ -3,6 +3,7 @@
 //! In: a request on a client's connection. Out: the answer of an endpoint, or one of the proxy's own that says why there is
 //! none. The steps, in this order: admit, wait, try (and try again), relay; and whatever came of it is counted once.
 
+mod access;
 mod admit;
 mod deadline;
 mod outcome;
@@ -10,6 +11,8 @@ mod record;
 mod relay;
 mod replay;
 mod tries;
+
+pub use access::TARGET as ACCESS_LOG;
 
 use super::{
     Worker,
@@ -112,11 +115,15 @@ pub async fn exchange<C: Client>(
         own_answer(worker, client, &Answer::of(Cause::NoService), grpc).await;
         return;
     };
-    let mut record = record::Record::new(Arc::clone(&route.traffic), call.started);
+    let line = access::Line::begin(known, &route.target, &call);
+    let mut record = record::Record::new(Arc::clone(&route.traffic), call.started, line);
     let done = answered(worker, known, &route, &call, client, alarm, &mut record).await;
     match done {
         Ok(()) => {}
-        Err(Failed::Client) => client.abort(),
+        Err(Failed::Client) => {
+            record.client_gone();
+            client.abort();
+        }
         Err(Failed::Answer(answer)) => {
             record.own(answer.cause, answer.status);
             tracing::debug!(

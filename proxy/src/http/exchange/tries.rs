@@ -82,6 +82,7 @@ pub async fn tries<C: Client>(
         deadlines.try_begins(started, route.policy.timeouts.per_try);
         course.tries += 1;
         course.tried.push(endpoint.address());
+        record.tries(endpoint.address());
         replay.rewind();
         let end = one_try(&course, admitted, &endpoint, &mut replay, client, alarm, deadlines).await?;
         let latency = started.elapsed();
