@@ -25,6 +25,9 @@ use std::{
 use tokio::time::Instant;
 use weft_contract::policy::{HashKey, RateLimitKey};
 
+/// When to come again where there was no room: what is under way takes no longer, mostly.
+pub const OVERLOADED_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// What a request that was admitted has with it.
 #[derive(Debug)]
 pub struct Admitted {
@@ -122,7 +125,7 @@ fn within_limits(route: &Route, call: &Call) -> Result<(), Cause> {
 }
 
 fn overloaded() -> Answer {
-    Answer::of(Cause::Overloaded).with_retry_after(Duration::from_secs(1))
+    Answer::of(Cause::Overloaded).with_retry_after(OVERLOADED_RETRY_AFTER)
 }
 
 fn rate(

@@ -5,7 +5,7 @@
 
 use super::{
     Call, Failed, admit,
-    admit::Admitted,
+    admit::{Admitted, OVERLOADED_RETRY_AFTER},
     deadline::Deadlines,
     outcome::{self, NoAnswer},
     record::Record,
@@ -281,12 +281,16 @@ impl Course<'_> {
                 return cause.into();
             }
             let target = &self.route.target;
-            let (cause, text) = match none {
-                NoEndpoint::NoneReady | NoEndpoint::AllTried => (Cause::NoEndpoint, "is ready"),
-                NoEndpoint::Full => (Cause::Overloaded, "has room for another request"),
+            let answer = |cause, text| {
+                let text = format!("no endpoint of {}:{} {text}", target.service, target.port);
+                Answer::of(cause).with_text(text)
             };
-            let text = format!("no endpoint of {}:{} {text}", target.service, target.port);
-            Answer::of(cause).with_text(text).into()
+            match none {
+                NoEndpoint::NoneReady | NoEndpoint::AllTried => answer(Cause::NoEndpoint, "is ready").into(),
+                NoEndpoint::Full => answer(Cause::Overloaded, "has room for another request")
+                    .with_retry_after(OVERLOADED_RETRY_AFTER)
+                    .into(),
+            }
         })
     }
 
