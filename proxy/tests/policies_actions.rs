@@ -119,7 +119,7 @@ async fn a_client_is_sent_elsewhere_and_nothing_is_forwarded() {
         assert_eq!(answer.header("connection"), None, "the connection goes on");
     }
     assert!(backend.requests().is_empty());
-    assert_eq!(mesh.own_answers("web", "answered").await, 2);
+    mesh.answers("web", "answered", 2).await;
 }
 
 fn pages() -> Cors {
@@ -261,7 +261,7 @@ async fn requests_fail_on_purpose() {
     for fields in [&["x-fail: no"][..], &[]] {
         assert_eq!(exchange(&mut client, request("GET /", fields).as_bytes()).await.text(), "hello");
     }
-    assert_eq!(mesh.own_answers("web", "fault").await, 1);
+    mesh.answers("web", "fault", 1).await;
 }
 
 #[tokio::test]
@@ -338,8 +338,8 @@ async fn a_copy_arrives_at_the_other_service_with_its_body() {
         assert!(original.body == copy.body && copy.head.contains(" /b/x?y "), "{}", copy.head);
         assert_eq!(copy.header("x-set"), Some("new"));
     }
-    assert_eq!(mesh.metric("requests_total", "web", "code=\"2xx\"").await, 3);
-    assert_eq!(mesh.metric("requests_total", "copy", "code=\"2xx\"").await, 0, "no client of its own");
+    mesh.shows("requests_total", "web", "code=\"2xx\"", 3).await;
+    mesh.shows("requests_total", "copy", "code=\"2xx\"", 0).await;
 }
 
 #[tokio::test]
@@ -380,6 +380,6 @@ async fn a_mirror_that_is_dead_or_mute_or_missing_affects_nobody() {
             assert_eq!(exchange(&mut client, request_with("POST /", "x").as_bytes()).await.text(), "hello");
         }
         assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-        assert_eq!(mesh.metric("requests_total", "web", "code=\"2xx\"").await, 10);
+        mesh.shows("requests_total", "web", "code=\"2xx\"", 10).await;
     }
 }

@@ -72,8 +72,8 @@ async fn each_client_has_its_own_limit() {
     assert_about(passing(&mut one, GET).await, 5, start);
     assert_about(passing(&mut connect_from(2, port).await, GET).await, 0, start);
     assert_about(passing(&mut other, GET).await, 5, start);
-    assert_eq!(mesh.own_answers("web", "rate_limited").await, 3);
-    assert_eq!(mesh.metric("requests_total", "web", "code=\"4xx\"").await, 3);
+    mesh.answers("web", "rate_limited", 3).await;
+    mesh.shows("requests_total", "web", "code=\"4xx\"", 3).await;
     let later = async || exchange(&mut one, GET.as_bytes()).await.status() == 200;
     eventually("it may come again when it was told to", later).await;
 }
@@ -245,7 +245,7 @@ async fn what_is_above_the_bound_of_a_service_waits_and_what_is_above_the_queue_
         assert_eq!(end(client).await.text(), "held");
     }
     under_way(&backend, 4).await;
-    assert_eq!(mesh.own_answers("web", "overloaded").await, 1);
+    mesh.answers("web", "overloaded", 1).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use common::{
     backend::{Backend, ok},
     connect, free_port,
     message::{self, Message, exchange},
-    policy::{asking, begin, eventually, flag, request_with},
+    policy::{asking, begin, eventually, flag, request, request_with},
     within,
 };
 use socket2::{Domain, Socket, Type};
@@ -91,8 +91,8 @@ async fn when_none_accepts_in_time_the_answer_says_so() {
     let start = Instant::now();
     assert_late(&ask(port, GET).await, "connect_timeout");
     assert!(start.elapsed() >= 2 * SHORT);
-    assert_eq!(mesh.own_answers("web", "connect_timeout").await, 1);
-    assert_eq!(mesh.metric("upstream_failures_total", "web", "reason=\"connect_timeout\"").await, 2);
+    mesh.answers("web", "connect_timeout", 1).await;
+    mesh.shows("upstream_failures_total", "web", "reason=\"connect_timeout\"", 2).await;
 }
 
 #[tokio::test]
@@ -113,8 +113,8 @@ async fn a_try_that_takes_too_long_is_made_elsewhere() {
         while slow.requests().len() == before {
             assert_eq!(ask(port, GET).await.text(), "quick");
         }
-        assert_eq!(mesh.metric("upstream_failures_total", "web", "reason=\"try_timeout\"").await, 1);
-        assert_eq!(mesh.metric("retries_total", "web", "").await, 1);
+        mesh.shows("upstream_failures_total", "web", "reason=\"try_timeout\"", 1).await;
+        mesh.shows("retries_total", "web", "", 1).await;
     }
 }
 
@@ -131,7 +131,7 @@ async fn where_no_try_is_in_time_the_answer_is_504() {
     assert_eq!(slow.requests().len(), 2);
     assert_late(&ask(port, &request_with("POST /", "body")).await, "try_timeout");
     assert_eq!(slow.requests().len(), 3, "a POST may be under way still");
-    assert_eq!(mesh.own_answers("web", "try_timeout").await, 2);
+    mesh.answers("web", "try_timeout", 2).await;
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn the_timeout_of_a_request_is_over_all_tries() {
     assert_late(&ask(port, GET).await, "deadline_exceeded");
     assert!(start.elapsed() >= SHORT * 7 / 2);
     assert!((2..=4).contains(&slow.requests().len()), "{}", slow.requests().len());
-    assert_eq!(mesh.own_answers("web", "deadline_exceeded").await, 1);
+    mesh.answers("web", "deadline_exceeded", 1).await;
 }
 
 /// Begins an answer at once, and goes on with it after `pause`.
@@ -193,8 +193,8 @@ async fn a_stream_is_cut_where_that_is_asked_for() {
     let backend = streaming(NEVER).await;
     let (mesh, port) = mesh(&[backend.address], |policy| policy.timeouts.stream = Some(SHORT)).await;
     broken_off(port).await;
-    assert_eq!(mesh.own_answers("web", "deadline_exceeded").await, 1);
-    assert_eq!(mesh.metric("requests_total", "web", "code=\"2xx\"").await, 1);
+    mesh.answers("web", "deadline_exceeded", 1).await;
+    mesh.shows("requests_total", "web", "code=\"2xx\"", 1).await;
 }
 
 #[tokio::test]
@@ -208,9 +208,9 @@ async fn what_stands_still_is_ended() {
     ])
     .await;
     assert_late(&ask(first, GET).await, "idle_timeout");
-    assert_eq!(mesh.own_answers("mute", "idle_timeout").await, 1);
+    mesh.answers("mute", "idle_timeout", 1).await;
     broken_off(second).await;
-    assert_eq!(mesh.own_answers("web", "idle_timeout").await, 1);
+    mesh.answers("web", "idle_timeout", 1).await;
 }
 
 #[tokio::test]
@@ -276,6 +276,14 @@ async fn a_grpc_deadline_holds_like_a_timeout_of_the_service() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_no_grpc_call_has_no_grpc_deadline() {
+    let backend = Backend::slow(SHORT, |_| ok(b"hello")).await;
+    let (_mesh, port) = mesh(&[backend.address], |_| {}).await;
+    assert_eq!(ask(port, &request("GET /", &["grpc-timeout: 1n"])).await.text(), "hello");
+    assert_eq!(backend.requests()[0].header("grpc-timeout"), Some("1n"));
+}
+
+#[tokio::test]
 async fn a_connection_goes_on_after_a_request_that_was_late() {
     let backend = Backend::connections(|mut stream, number, noted| async move {
         while let Ok(Some(request)) = message::read(&mut stream, false).await {
@@ -303,5 +311,5 @@ async fn a_client_that_stands_still_in_its_body_is_told() {
     assert_eq!((answer.status(), flag(&answer)), (408, Some("request_timeout")));
     assert_eq!(answer.header("connection"), Some("close"));
     assert!(within(message::read(&mut client, false)).await.unwrap().is_none(), "and the connection ends");
-    assert_eq!(mesh.own_answers("web", "request_timeout").await, 1);
+    mesh.answers("web", "request_timeout", 1).await;
 }

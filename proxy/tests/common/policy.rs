@@ -82,6 +82,17 @@ impl Mesh {
         self.metric("own_answers_total", service, &format!("flag=\"{flag}\"")).await
     }
 
+    /// Waits until `/metrics` shows this number: a request is counted when it ends, after its client has the answer.
+    pub async fn shows(&self, name: &str, service: &str, label: &str, expected: u64) {
+        let what = format!("{name} of {service} with {label} is {expected}");
+        eventually(&what, async || self.metric(name, service, label).await == expected).await;
+    }
+
+    /// The same of the proxy's own answers with this flag.
+    pub async fn answers(&self, service: &str, flag: &str, expected: u64) {
+        self.shows("own_answers_total", service, &format!("flag=\"{flag}\""), expected).await;
+    }
+
     /// What the operator is told.
     pub async fn confirmation(&self) -> Confirmation {
         serde_json::from_slice(&self.admin("/revision").await.body).unwrap()

@@ -31,7 +31,11 @@ impl Deadlines {
         let timeouts = &route.policy.timeouts;
         let after = |duration: Duration| call.started.checked_add(duration);
         // A gRPC deadline covers the whole call (gRPC over HTTP/2, "Timeout").
-        let grpc = call.request.head.get("grpc-timeout").and_then(grpc_timeout::parse);
+        let grpc = if call.request.is_grpc() {
+            call.request.head.get("grpc-timeout").and_then(grpc_timeout::parse)
+        } else {
+            None
+        };
         let whole = [timeouts.stream, grpc].into_iter().flatten().min();
         Self {
             head: timeouts.request.and_then(after),
