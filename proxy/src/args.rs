@@ -63,6 +63,10 @@ pub struct Args {
     #[arg(long, env = "WEFT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 
+    /// Writes a JSON line for each HTTP request to standard output.
+    #[arg(long, env = "WEFT_ACCESS_LOG")]
+    pub access_log: bool,
+
     /// Reads the configuration from this file instead of the cluster, and again whenever it changes.
     #[arg(long, env = "WEFT_CONFIGURATION_FILE")]
     pub configuration_file: Option<PathBuf>,

@@ -13,13 +13,16 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter, filter::Targets, fmt, layer::SubscriberExt, prelude::*, util::SubscriberInitExt,
+};
 use weft_proxy::{
     app::{Proxy, Settings},
     args::{Args, LogFormat},
     configuration,
     drain::Patience,
-    http::Timeouts,
+    http::{ACCESS_LOG, Timeouts},
 };
 
 #[global_allocator]
@@ -103,17 +106,21 @@ fn seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
+/// The log goes to standard error; the access log, where it is wanted, to standard output and nowhere else.
 fn start_log(args: &Args) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&args.log).context("--log is not a filter")?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
-    match args.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
+    let filter =
+        EnvFilter::try_new(format!("{},{ACCESS_LOG}=off", args.log)).context("--log is not a filter")?;
+    let log = fmt::layer().with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
+    let log = match args.log_format {
+        LogFormat::Text => log.boxed(),
+        LogFormat::Json => log.json().boxed(),
+    };
+    let access = args.access_log.then(|| {
+        let lines = fmt::layer().json().flatten_event(true).with_target(false).with_level(false);
+        let lines = lines.with_current_span(false).with_span_list(false).with_writer(io::stdout);
+        lines.with_filter(Targets::new().with_target(ACCESS_LOG, Level::INFO))
+    });
+    tracing_subscriber::registry().with(log.with_filter(filter)).with(access).init();
     Ok(())
 }
 

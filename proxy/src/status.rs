@@ -2,13 +2,17 @@
 //!
 //! In: what the stations report. Out: the `Confirmation` that the operator reads, and the named conditions of `/readyz`.
 
+mod carrying;
+mod tripped;
+
 use crate::{
     drain::{Drain, Phase},
     metrics::Metrics,
     plan::SharedPlan,
 };
-use std::sync::Arc;
-use tokio::sync::watch;
+use carrying::Carrying;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::{sync::watch, time::Instant};
 use weft_contract::{Confirmation, ListenerFailure, Rejection};
 
 /// Everything that is known about the state of the proxy. Cheap to clone.
@@ -21,6 +25,7 @@ pub struct Status {
     /// What it counts.
     pub metrics: Arc<Metrics>,
     confirmation: Arc<watch::Sender<Confirmation>>,
+    carrying: Arc<Mutex<Carrying>>,
     dns: Arc<watch::Sender<bool>>,
 }
 
@@ -43,6 +48,7 @@ impl Default for Status {
             plan,
             drain: Drain::default(),
             confirmation: Arc::new(watch::Sender::new(Confirmation::default())),
+            carrying: Arc::default(),
             dns: Arc::new(watch::Sender::new(false)),
         }
     }
@@ -52,7 +58,14 @@ impl Status {
     /// What the operator is told.
     #[must_use]
     pub fn confirmation(&self) -> Confirmation {
-        self.confirmation.borrow().clone()
+        let now = Instant::now();
+        let mut confirmation = self.confirmation.borrow().clone();
+        if let Some(plan) = &*self.plan.load() {
+            confirmation.tripped = tripped::tripped(plan, now);
+            let mut carrying = self.carrying.lock().unwrap_or_else(PoisonError::into_inner);
+            confirmation.carrying = carrying.look(plan, now);
+        }
+        confirmation
     }
 
     /// Ends when `enough` holds of what the operator is told.

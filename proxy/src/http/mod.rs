@@ -20,6 +20,8 @@ mod head;
 mod mirror;
 mod wire;
 
+pub use exchange::ACCESS_LOG;
+
 use crate::{balance::Dice, listen::Arrival, route::Route, status::Status};
 use endpoint::Pool;
 use exchange::Known;

@@ -77,7 +77,8 @@ pub fn again(retry: &Retry, failure: &Failure, attempt: &Attempt) -> Option<Agai
         Failure::Reset { stale: _ } if !sent && on.connect_failure => Some(Again::AtOnce),
         Failure::Reset { stale: _ } => (on_reset(on) && safe).then_some(Again::AfterBackoff),
         // The endpoint may be at it still, so it is sent whatever is known of the bytes.
-        Failure::TryTimeout => (on.server_error && idempotent).then_some(Again::AfterBackoff),
+        // Else the client would get a 504, so whoever lists that means this too.
+        Failure::TryTimeout => (on_status(on, 504) && idempotent).then_some(Again::AfterBackoff),
         Failure::Status { status, grpc_code } => {
             let by_code = grpc_code.is_some_and(|code| on.grpc_codes.contains(&code));
             (by_code || (on_status(on, status) && idempotent)).then_some(Again::AfterBackoff)

@@ -67,7 +67,7 @@ fn each_condition_names_its_failures() {
         (Failure::Connect, unsent(GET), [true, false, false, false, false, false]),
         (RESET, GET, [false, true, true, true, false, false]),
         (RESET, unsent(GET), [true, true, true, true, false, false]),
-        (Failure::TryTimeout, GET, [false, false, true, false, false, false]),
+        (Failure::TryTimeout, GET, [false, false, true, true, false, false]),
         (status(500), GET, [false, false, true, false, false, false]),
         (status(501), GET, [false, false, true, false, false, false]),
         (status(502), GET, [false, false, true, true, false, false]),

@@ -25,6 +25,9 @@ use std::{
 use tokio::time::Instant;
 use weft_contract::policy::{HashKey, RateLimitKey};
 
+/// When to come again where there was no room: what is under way takes no longer, mostly.
+pub const OVERLOADED_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// What a request that was admitted has with it.
 #[derive(Debug)]
 pub struct Admitted {
@@ -75,20 +78,8 @@ pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Resu
         admitted.instead = Some(answer);
         return Ok(admitted);
     }
-    if let Some(limiter) = &route.guards.rate {
-        let address = known.client.address;
-        rate(worker, route, &request, address, limiter.key(), |key| limiter.check(key, now))
-            .map_err(|pause| Answer::of(Cause::RateLimited).with_retry_after(pause))?;
-    }
-    if let Some(breaker) = &route.guards.breaker {
-        breaker
-            .admit(&worker.dice, now)
-            .map_err(|open| Answer::of(Cause::BreakerOpen).with_retry_after(open.retry_after))?;
-    }
-    match route.guards.bulkhead.enter(&route.guards.bulkhead.source(known.client.address)) {
-        Entry::In(permit) => admitted.permit = Some(permit),
-        Entry::Wait(waiting) => admitted.waiting = Some(waiting),
-        Entry::Full => return Err(overloaded().into()),
+    if let Err(answer) = guard(worker, known, route, &request, now, &mut admitted) {
+        return Err(answer.with_cors(&admitted.changes).into());
     }
     route.budget.request(now);
     admitted.key = route.balancer.hash_key().and_then(|key| hash(key, &request));
@@ -97,6 +88,33 @@ pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Resu
         .sticky()
         .and_then(|sticky| middleware::cookie(request.fields, &sticky.name, <[u8]>::to_vec));
     Ok(admitted)
+}
+
+/// Asks the rate limit, the circuit breaker and the bulkhead.
+fn guard(
+    worker: &Worker,
+    known: &Known,
+    route: &Route,
+    request: &Request<'_>,
+    now: Instant,
+    admitted: &mut Admitted,
+) -> Result<(), Answer> {
+    let address = known.client.address;
+    if let Some(limiter) = &route.guards.rate {
+        rate(worker, route, request, address, limiter.key(), |key| limiter.check(key, now))
+            .map_err(|pause| Answer::of(Cause::RateLimited).with_retry_after(pause))?;
+    }
+    if let Some(breaker) = &route.guards.breaker {
+        breaker
+            .admit(&worker.dice, now)
+            .map_err(|open| Answer::of(Cause::BreakerOpen).with_retry_after(open.retry_after))?;
+    }
+    match route.guards.bulkhead.enter(&route.guards.bulkhead.source(address)) {
+        Entry::In(permit) => admitted.permit = Some(permit),
+        Entry::Wait(waiting) => admitted.waiting = Some(waiting),
+        Entry::Full => return Err(overloaded()),
+    }
+    Ok(())
 }
 
 /// What holds whatever the Service asks for.
@@ -119,7 +137,7 @@ fn within_limits(route: &Route, call: &Call) -> Result<(), Cause> {
 }
 
 fn overloaded() -> Answer {
-    Answer::of(Cause::Overloaded).with_retry_after(Duration::from_secs(1))
+    Answer::of(Cause::Overloaded).with_retry_after(OVERLOADED_RETRY_AFTER)
 }
 
 fn rate(
@@ -169,8 +187,9 @@ pub async fn wait<C: Client>(
         return Err(answer.into());
     }
     if let Some(waiting) = admitted.waiting.take() {
-        let turn = while_there(client, alarm, deadlines, waiting.turn()).await?;
-        admitted.permit = Some(turn.map_err(|_| overloaded())?);
+        let turn = while_there(client, alarm, deadlines, waiting.turn()).await;
+        let turn = turn.and_then(|turn| turn.map_err(|_| overloaded().into()));
+        admitted.permit = Some(turn.map_err(|failed| failed.with_cors(&admitted.changes))?);
     }
     Ok(())
 }

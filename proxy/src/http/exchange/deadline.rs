@@ -31,7 +31,11 @@ impl Deadlines {
         let timeouts = &route.policy.timeouts;
         let after = |duration: Duration| call.started.checked_add(duration);
         // A gRPC deadline covers the whole call (gRPC over HTTP/2, "Timeout").
-        let grpc = call.request.head.get("grpc-timeout").and_then(grpc_timeout::parse);
+        let grpc = if call.request.is_grpc() {
+            call.request.head.get("grpc-timeout").and_then(grpc_timeout::parse)
+        } else {
+            None
+        };
         let whole = [timeouts.stream, grpc].into_iter().flatten().min();
         Self {
             head: timeouts.request.and_then(after),
@@ -47,6 +51,11 @@ impl Deadlines {
     pub fn try_begins(&mut self, now: Instant, per_try: Option<Duration>) {
         self.this_try = per_try.and_then(|duration| now.checked_add(duration));
         self.moved = now;
+    }
+
+    /// A try is over, and the time for it: what comes now is no part of it.
+    pub fn try_ends(&mut self) {
+        self.this_try = None;
     }
 
     /// Bytes moved.

@@ -3,6 +3,7 @@
 //! In: a request on a client's connection. Out: the answer of an endpoint, or one of the proxy's own that says why there is
 //! none. The steps, in this order: admit, wait, try (and try again), relay; and whatever came of it is counted once.
 
+mod access;
 mod admit;
 mod deadline;
 mod farewell;
@@ -12,13 +13,21 @@ mod relay;
 mod replay;
 mod tries;
 
+pub use access::TARGET as ACCESS_LOG;
+
 use super::{
     Worker,
     client::Client,
     head::{RequestHead, framing::Framing, hygiene::Hop},
     wire::alarm::Alarm,
 };
-use crate::{cause::Cause, listen::Arrival, middleware, middleware::Answer, route::Route};
+use crate::{
+    cause::Cause,
+    listen::Arrival,
+    middleware,
+    middleware::{Answer, Changes},
+    route::Route,
+};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -58,6 +67,18 @@ pub enum Failed {
     Answer(Box<Answer>),
 }
 
+// === impl Failed ===
+
+impl Failed {
+    /// The same, so that a page of another origin can read why, if it could read the endpoint's answer.
+    fn with_cors(self, changes: &Changes) -> Self {
+        match self {
+            Self::Client => Self::Client,
+            Self::Answer(answer) => answer.with_cors(changes).into(),
+        }
+    }
+}
+
 impl From<Answer> for Failed {
     fn from(answer: Answer) -> Self {
         Self::Answer(Box::new(answer))
@@ -95,11 +116,15 @@ pub async fn exchange<C: Client>(
         own_answer(worker, client, &Answer::of(Cause::NoService), grpc).await;
         return;
     };
-    let mut record = record::Record::new(Arc::clone(&route.traffic), call.started);
+    let line = access::Line::begin(known, &route.target, &call);
+    let mut record = record::Record::new(Arc::clone(&route.traffic), call.started, line);
     let done = answered(worker, known, &route, &call, client, alarm, &mut record).await;
     match done {
         Ok(()) => {}
-        Err(Failed::Client) => client.abort(),
+        Err(Failed::Client) => {
+            record.client_gone();
+            client.abort();
+        }
         Err(Failed::Answer(answer)) => {
             record.own(answer.cause, answer.status);
             tracing::debug!(
@@ -135,9 +160,12 @@ async fn answered<C: Client>(
         Box::pin(admit::wait(&mut admitted, client, alarm, &deadlines)).await?; // rare
         admitted.ready = Instant::now();
     }
-    let tried = tries::tries(worker, route, call, &admitted, client, alarm, &mut deadlines, record).await?;
+    let tried = tries::tries(worker, route, call, &admitted, client, alarm, &mut deadlines, record)
+        .await
+        .map_err(|failed| failed.with_cors(&admitted.changes))?;
     relay::relay(worker, known, route, call, &mut admitted, tried, client, alarm, &mut deadlines, record)
         .await
+        .map_err(|failed| failed.with_cors(&admitted.changes))
 }
 
 /// Sends an answer of the proxy's own.

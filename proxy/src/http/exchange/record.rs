@@ -1,9 +1,10 @@
 //! Counts a request exactly once, however it ends.
 //!
-//! In: what became of it. Out: the route's counters, when this is dropped.
+//! In: what became of it. Out: the route's counters and the line of the access log, when this is dropped.
 
+use super::access::Line;
 use crate::{cause::Cause, metrics::Traffic};
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 use tokio::time::Instant;
 
 /// What is known so far.
@@ -13,15 +14,31 @@ pub struct Record {
     started: Instant,
     status: Option<u16>,
     cause: Option<Cause>,
+    line: Option<Box<Line>>,
 }
 
 // === impl Record ===
 
 impl Record {
-    /// A request that began.
+    /// A request that began, with its line of the access log where one is wanted.
     #[must_use]
-    pub fn new(traffic: Arc<Traffic>, started: Instant) -> Self {
-        Self { traffic, started, status: None, cause: None }
+    pub fn new(traffic: Arc<Traffic>, started: Instant, line: Option<Box<Line>>) -> Self {
+        Self { traffic, started, status: None, cause: None, line }
+    }
+
+    /// A try begins.
+    pub fn tries(&mut self, endpoint: SocketAddr) {
+        if let Some(line) = &mut self.line {
+            line.endpoint = Some(endpoint);
+            line.tries += 1;
+        }
+    }
+
+    /// The client went away.
+    pub fn client_gone(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.client_gone = true;
+        }
     }
 
     /// The endpoint's answer is on its way.
@@ -48,9 +65,13 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.traffic.request(self.status, self.started.elapsed());
+        let duration = self.started.elapsed();
+        self.traffic.request(self.status, duration);
         if let Some(cause) = self.cause {
             self.traffic.own(cause);
+        }
+        if let Some(line) = &self.line {
+            line.end(self.status, self.cause, duration);
         }
     }
 }

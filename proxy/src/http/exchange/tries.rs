@@ -5,7 +5,7 @@
 
 use super::{
     Call, Failed, admit,
-    admit::Admitted,
+    admit::{Admitted, OVERLOADED_RETRY_AFTER},
     deadline::Deadlines,
     outcome::{self, NoAnswer},
     record::Record,
@@ -82,6 +82,7 @@ pub async fn tries<C: Client>(
         deadlines.try_begins(started, route.policy.timeouts.per_try);
         course.tries += 1;
         course.tried.push(endpoint.address());
+        record.tries(endpoint.address());
         replay.rewind();
         let end = one_try(&course, admitted, &endpoint, &mut replay, client, alarm, deadlines).await?;
         let now = Instant::now();
@@ -110,6 +111,7 @@ pub async fn tries<C: Client>(
             (Some((again, pause)), _) => {
                 drop(endpoint);
                 record.again();
+                deadlines.try_ends();
                 Box::pin(course.rest(again, pause, client, alarm, deadlines)).await?; // rare
             }
             (None, End::Answered(exchange, head, framing)) => {
@@ -281,12 +283,16 @@ impl Course<'_> {
                 return cause.into();
             }
             let target = &self.route.target;
-            let (cause, text) = match none {
-                NoEndpoint::NoneReady | NoEndpoint::AllTried => (Cause::NoEndpoint, "is ready"),
-                NoEndpoint::Full => (Cause::Overloaded, "has room for another request"),
+            let answer = |cause, text| {
+                let text = format!("no endpoint of {}:{} {text}", target.service, target.port);
+                Answer::of(cause).with_text(text)
             };
-            let text = format!("no endpoint of {}:{} {text}", target.service, target.port);
-            Answer::of(cause).with_text(text).into()
+            match none {
+                NoEndpoint::NoneReady | NoEndpoint::AllTried => answer(Cause::NoEndpoint, "is ready").into(),
+                NoEndpoint::Full => answer(Cause::Overloaded, "has room for another request")
+                    .with_retry_after(OVERLOADED_RETRY_AFTER)
+                    .into(),
+            }
         })
     }
 
