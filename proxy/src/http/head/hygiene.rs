@@ -3,7 +3,8 @@
 //! In: a head. Out: for each field whether it goes on; and what the connection's own fields mean.
 
 use super::{Head, Kind, elements};
-use http::Version;
+use crate::middleware::begins;
+use http::{HeaderMap, HeaderName, Version, header};
 
 /// What the connection's own fields of a head say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,4 +78,40 @@ pub fn is_hop_by_hop(head: &Head, name: &[u8], kind: Kind, hop: &Hop) -> bool {
                     .any(|option| option.eq_ignore_ascii_case(name))
         }
     }
+}
+
+/// Fields that decide about a message before its body comes: how it is framed, where it goes, who sent it, what it is.
+const BEFORE: [HeaderName; 9] = [
+    header::AUTHORIZATION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::FORWARDED,
+    header::PROXY_AUTHORIZATION,
+    header::SET_COOKIE,
+    header::TRAILER,
+];
+
+/// Whether a field may stand behind a body (RFC 9110, section 6.5.1). Some receivers merge trailers into the head, so that
+/// one of those would be smuggled past whoever looked at the head.
+#[must_use]
+pub fn may_trail(name: &HeaderName) -> bool {
+    let bytes = name.as_str().as_bytes();
+    Kind::of(bytes) == Kind::Other
+        && !BEFORE.contains(name)
+        && !begins(bytes, "x-forwarded-")
+        && !begins(bytes, "x-real-ip")
+}
+
+/// Trailers without what may not stand there.
+#[must_use]
+pub fn trailing(mut fields: HeaderMap) -> HeaderMap {
+    if !fields.keys().all(may_trail) {
+        let bad: Vec<HeaderName> = fields.keys().filter(|name| !may_trail(name)).cloned().collect();
+        for name in bad {
+            fields.remove(name);
+        }
+    }
+    fields
 }
