@@ -132,6 +132,12 @@ impl Head {
         self.lines.len()
     }
 
+    /// How many bytes it takes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.block.len()
+    }
+
     /// The first value of the field of this lower-case name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
