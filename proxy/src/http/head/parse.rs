@@ -264,3 +264,7 @@ fn origin_form(target: Bytes, method: &Method) -> Result<(Bytes, Option<Bytes>),
     };
     Ok((path, Some(authority)))
 }
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

@@ -184,3 +184,7 @@ pub fn decimal(out: &mut BytesMut, number: u64) {
     }
     out.put_slice(&digits[place..]);
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;
