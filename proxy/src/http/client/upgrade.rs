@@ -130,3 +130,7 @@ fn string(out: &mut BytesMut, text: &[u8]) {
     }
     out.put_slice(text);
 }
+
+#[cfg(test)]
+#[path = "upgrade_tests.rs"]
+mod tests;

@@ -7,7 +7,7 @@ pub mod framing;
 pub mod hygiene;
 pub mod parse;
 #[cfg(test)]
-mod strategies;
+pub mod strategies;
 pub mod translate;
 pub mod write;
 

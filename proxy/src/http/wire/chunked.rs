@@ -162,3 +162,7 @@ fn trailers(buffer: &mut BytesMut) -> Result<Option<Frame>, Broken> {
 fn lone_feed(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', bytes).any(|feed| feed == 0 || bytes[feed - 1] != b'\r')
 }
+
+#[cfg(test)]
+#[path = "chunked_tests.rs"]
+mod tests;
