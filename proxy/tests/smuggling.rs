@@ -273,9 +273,11 @@ async fn chunks_that_can_be_read_in_two_ways_break_the_request_off() {
         .await;
 }
 
-/// What goes on, what its answer's status is and how its first request looks at the backend, as parts that are there and
-/// parts that are not. What stands behind it goes on too.
-const FORWARDED: &[(&str, &[u8], &[&str], &[&str])] = &[
+/// A name, what is sent, and how it looks at the backend: parts that are there, and parts that are not.
+type Forwarded = (&'static str, &'static [u8], &'static [&'static str], &'static [&'static str]);
+
+/// What goes on; what stands behind it goes on too.
+const FORWARDED: &[Forwarded] = &[
     ("another host in a URL", b"GET http://b:8/p?q HTTP/1.1\r\nHost: a\r\n\r\n", &["GET /p?q HTTP/1.1\r\n", "\r\nHost: b:8\r\n"], &["Host: a"]),
     ("a URL without a path", b"GET http://b?q HTTP/1.1\r\nHost: b\r\n\r\n", &["GET /?q HTTP/1.1\r\nHost: b\r\n"], &[]),
     ("* with OPTIONS", b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", &["OPTIONS * HTTP/1.1\r\n"], &[]),
