@@ -5,6 +5,7 @@
 pub mod backend;
 pub mod message;
 pub mod policy;
+pub mod raw;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},

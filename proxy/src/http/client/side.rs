@@ -133,7 +133,11 @@ impl Http1Client {
         let without_body = self.is_head || matches!(status, 100..=199 | 204 | 304);
         let mut own = write::Own::default();
         let outgoing = match framing {
-            _ if without_body => Outgoing::Nothing,
+            _ if without_body => {
+                // RFC 9110, 8.6: a 204 has none. Some clients would wait for so many bytes.
+                own.without_length = status == 204;
+                Outgoing::Nothing
+            }
             Framing::Empty => {
                 own.length = (!has_length).then_some(0);
                 Outgoing::Plain
@@ -177,7 +181,7 @@ impl Client for Http1Client {
     fn put_upgrade(&mut self, response: &ResponseHead, edits: &[Edit]) {
         let hop = hygiene::hop(&response.head, response.version);
         let agreed = response.head.of_kind(Kind::Upgrade).next().or(self.upgrade.as_deref());
-        let own = write::Own { upgrade: agreed, ..write::Own::default() };
+        let own = write::Own { upgrade: agreed, without_length: true, ..write::Own::default() };
         write::response(self.connection.output.small(), response, &hop, edits, own);
         self.connection.tunnel();
         self.tunnel = true;

@@ -36,14 +36,14 @@ pub(super) fn protocol(request: &RequestHead, hop: &Hop) -> Option<Bytes> {
     wanted.next().map(Bytes::copy_from_slice)
 }
 
-/// Agrees to HTTP/2 where a request asks for it; what the connection shall be read as if it had begun with. A request with
-/// a body is served by HTTP/1, as the RFC allows.
+/// Agrees to HTTP/2 where a request asks for it; what the connection shall be read as if it had begun with, and how much
+/// of the client's own preface is still to come. A request with a body is served by HTTP/1, as the RFC allows.
 pub(super) async fn h2c(
     request: &RequestHead,
     hop: &Hop,
     framing: Framing,
     connection: &mut Http1,
-) -> Option<Bytes> {
+) -> Option<(Bytes, usize)> {
     if !hop.upgrade || framing != Framing::Empty {
         return None;
     }
@@ -57,19 +57,18 @@ pub(super) async fn h2c(
     if settings.len() % 6 != 0 || settings.len() > LARGEST_FRAME {
         return None;
     }
+    // What came behind the request is the client's own preface, and more. Anything else is another request: one that wants
+    // to be answered by HTTP/1, so that this one is.
+    let eager = connection.input.len().min(PREFACE.len());
+    if connection.input[..eager] != PREFACE[..eager] {
+        return None;
+    }
     let mut as_if = as_if(request, hop, &settings)?;
     let agreed = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
     connection.output.small().extend_from_slice(agreed);
     poll_fn(|context| connection.poll_flush(context)).await.ok()?;
-    // What came behind the request is the client's own preface, and more.
-    let came = connection.input.split();
-    if !came.is_empty() {
-        return came.strip_prefix(PREFACE).map(|behind| {
-            as_if.extend_from_slice(behind);
-            as_if.freeze()
-        });
-    }
-    Some(as_if.freeze())
+    as_if.extend_from_slice(&connection.input.split()[eager..]);
+    Some((as_if.freeze(), PREFACE.len() - eager))
 }
 
 /// The connection of HTTP/2 that says the same.
@@ -83,6 +82,9 @@ fn as_if(request: &RequestHead, hop: &Hop, settings: &[u8]) -> Option<BytesMut> 
         if kind != Kind::Host && !crate::http::head::hygiene::is_hop_by_hop(&request.head, name, kind, hop) {
             literal(&mut block, &name.to_ascii_lowercase(), value);
         }
+    }
+    if hop.trailers {
+        literal(&mut block, b"te", b"trailers");
     }
     let mut bytes = BytesMut::with_capacity(PREFACE.len() + settings.len() + block.len() + 64);
     bytes.put_slice(PREFACE);
@@ -128,3 +130,7 @@ fn string(out: &mut BytesMut, text: &[u8]) {
     }
     out.put_slice(text);
 }
+
+#[cfg(test)]
+#[path = "upgrade_tests.rs"]
+mod tests;

@@ -136,7 +136,9 @@ pub async fn exchange<C: Client>(
             if client.is_answered() {
                 client.abort();
             } else {
-                if worker.is_leaving(known) {
+                // Whoever breaks the rules may mean something else by what follows; and so does what follows CONNECT.
+                let astray = answer.status == 400 || answer.cause == Cause::MethodRefused;
+                if astray || worker.is_leaving(known) {
                     client.leave();
                 }
                 own_answer(worker, client, &answer, grpc).await;

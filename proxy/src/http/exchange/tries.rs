@@ -20,7 +20,7 @@ use crate::{
         client::Client,
         endpoint::{Error, Exchange, Sent},
         head::{ResponseHead, framing::Framing},
-        wire::alarm::Alarm,
+        wire::{Broken, alarm::Alarm},
     },
     middleware::Answer,
     retry::{self, Again, Attempt, Failure},
@@ -28,6 +28,10 @@ use crate::{
 };
 use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
 use tokio::time::{Instant, sleep};
+
+/// How many bytes of interim answers (1xx) one try may bring: each is kept until the client has read it, and a final answer
+/// must come some day. As much as one head may have.
+const MOST_INTERIM: usize = 256 * 1024;
 
 /// A try that came to an answer.
 #[derive(Debug)]
@@ -152,6 +156,10 @@ async fn one_try<C: Client>(
         upgrade: call.upgrade.as_deref(),
     };
     if let Err(error) = admit::while_there(client, alarm, deadlines, exchange.begin(sent)).await? {
+        // HTTP/2 cannot say what this request says; that is no fault of the endpoint's.
+        if let Broken::Protocol(what) = error {
+            return Err(Answer::of(Cause::BadRequest).with_text(what).into());
+        }
         let no_answer = NoAnswer { unprocessed: true, ..outcome::of_broken(&error, exchange.reused) };
         return Ok(End::Failed(no_answer, false));
     }
@@ -203,6 +211,7 @@ async fn await_head<C: Client>(
     deadlines: &mut Deadlines,
 ) -> Result<Result<ResponseHead, NoAnswer>, Failed> {
     let mut upload_failed = None;
+    let mut interim = 0;
     let (reused, begun) = (exchange.reused, Instant::now());
     poll_fn(|context| {
         if !replay.is_finished() && upload_failed.is_none() {
@@ -220,6 +229,11 @@ async fn await_head<C: Client>(
         loop {
             match exchange.poll_head(context) {
                 Poll::Ready(Ok(head)) if (100..200).contains(&head.status) && head.status != 101 => {
+                    interim += head.head.size();
+                    if interim > MOST_INTERIM {
+                        let flood = Broken::Protocol("the interim answers have no end".to_owned());
+                        return Poll::Ready(Ok(Err(outcome::of_broken(&flood, false))));
+                    }
                     client.put_interim(&head);
                 }
                 Poll::Ready(Ok(head)) => return Poll::Ready(Ok(Ok(head))),

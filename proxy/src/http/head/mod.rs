@@ -6,6 +6,8 @@
 pub mod framing;
 pub mod hygiene;
 pub mod parse;
+#[cfg(test)]
+pub mod strategies;
 pub mod translate;
 pub mod write;
 
@@ -130,6 +132,12 @@ impl Head {
     #[must_use]
     pub fn count(&self) -> usize {
         self.lines.len()
+    }
+
+    /// How many bytes it takes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.block.len()
     }
 
     /// The first value of the field of this lower-case name.

@@ -8,7 +8,7 @@ use super::{Head, Kind, Line, RequestHead, ResponseHead};
 use bytes::{Bytes, BytesMut};
 use http::{Method, Version};
 use httparse::{Header, Status};
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter};
 use std::mem::MaybeUninit;
 
 /// How many fields are parsed without allocating.
@@ -63,10 +63,9 @@ pub fn request(buffer: &mut BytesMut, bounds: Bounds) -> Result<Option<RequestHe
     let block = buffer.split_to(size).freeze();
     let (target, authority) = origin_form(block.slice(target.0 as usize..target.1 as usize), &method)?;
     let head = Head { block, lines };
-    let host = match authority {
-        Some(authority) => Some(authority), // RFC 9112, 3.2.2: it wins over Host
-        None => host(&head)?,
-    };
+    // More than one Host is refused also where a URL makes it meaningless.
+    let named = host(&head)?;
+    let host = authority.or(named); // RFC 9112, 3.2.2: the URL's wins
     Ok(Some(RequestHead { method, target, version, host, protocol: None, size, head }))
 }
 
@@ -77,7 +76,7 @@ fn scan_request<'a>(
 ) -> Result<Option<Scanned<(Method, Place)>>, Error> {
     let mut parsed = httparse::Request::new(&mut []);
     let outcome = parsed.parse_with_uninit_headers(bytes, storage);
-    let Some(size) = complete(outcome, bytes.len(), bounds)? else { return Ok(None) };
+    let Some(size) = complete(outcome, bytes, bounds)? else { return Ok(None) };
     let method = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes())
         .map_err(|_| Error::Syntax("the method is not a token"))?;
     let target = place(bytes, parsed.path.unwrap_or_default().as_bytes());
@@ -112,7 +111,7 @@ fn scan_response<'a>(
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
     let outcome = config.parse_response_with_uninit_headers(&mut parsed, bytes, storage);
-    let Some(size) = complete(outcome, bytes.len(), bounds)? else { return Ok(None) };
+    let Some(size) = complete(outcome, bytes, bounds)? else { return Ok(None) };
     let status = parsed.code.unwrap_or_default();
     if !(100..=599).contains(&status) {
         return Err(Error::Syntax("the status is not between 100 and 599"));
@@ -124,14 +123,10 @@ fn scan_response<'a>(
 }
 
 /// The size of the head, none where it is not complete.
-fn complete(
-    parsed: httparse::Result<usize>,
-    available: usize,
-    bounds: Bounds,
-) -> Result<Option<usize>, Error> {
+fn complete(parsed: httparse::Result<usize>, bytes: &[u8], bounds: Bounds) -> Result<Option<usize>, Error> {
     match parsed {
         Ok(Status::Complete(size)) if size <= bounds.bytes => Ok(Some(size)),
-        Ok(Status::Partial) if available < bounds.bytes => Ok(None),
+        Ok(Status::Partial) if bytes.len() < bounds.bytes => Ok(None),
         Ok(Status::Complete(_) | Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
             Err(Error::TooLarge)
         }
@@ -140,7 +135,21 @@ fn complete(
         Err(httparse::Error::NewLine) => Err(Error::Syntax("a line does not end as it should")),
         Err(httparse::Error::Status) => Err(Error::Syntax("the status is not a number of three digits")),
         Err(httparse::Error::Token) => Err(Error::Syntax("the first line has a forbidden character")),
-        Err(httparse::Error::Version) => Err(Error::Version),
+        Err(httparse::Error::Version) if names_a_version(bytes) => Err(Error::Version),
+        Err(httparse::Error::Version) => Err(Error::Syntax("the first line is not three words")),
+    }
+}
+
+/// Whether the first line has the form of one, with a version that is not ours: anything else is no HTTP at all.
+fn names_a_version(bytes: &[u8]) -> bool {
+    let line = bytes.trim_ascii_start();
+    let line = line[..memchr(b'\n', line).unwrap_or(line.len())].trim_ascii_end();
+    let mut words = line.split(|byte| *byte == b' ');
+    let is_version = |word: &[u8]| word.get(..5).is_some_and(|name| name.eq_ignore_ascii_case(b"HTTP/"));
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some(first), _, _, _) if is_version(first) => true, // an answer's
+        (Some(_), Some(_), Some(last), None) => is_version(last),
+        _ => false,
     }
 }
 
@@ -255,3 +264,7 @@ fn origin_form(target: Bytes, method: &Method) -> Result<(Bytes, Option<Bytes>),
     };
     Ok((path, Some(authority)))
 }
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;

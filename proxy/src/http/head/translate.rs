@@ -191,3 +191,7 @@ fn fill(headers: &mut HeaderMap, head: &Head, hop: &Hop, edits: &[Edit]) {
         headers.append(name.clone(), value.clone());
     }
 }
+
+#[cfg(test)]
+#[path = "translate_tests.rs"]
+mod tests;

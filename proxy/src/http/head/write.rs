@@ -61,7 +61,8 @@ pub fn response(out: &mut BytesMut, response: &ResponseHead, hop: &Hop, edits: &
 /// Writes an interim answer (1xx), which has no body.
 pub fn informational(out: &mut BytesMut, response: &ResponseHead, hop: &Hop) {
     status_line(out, response.status, &response.reason);
-    lines(out, &response.head, hop, &[], Own::default(), false);
+    let own = Own { without_length: true, ..Own::default() };
+    lines(out, &response.head, hop, &[], own, false);
 }
 
 fn status_line(out: &mut BytesMut, status: u16, reason: &[u8]) {
@@ -183,3 +184,7 @@ pub fn decimal(out: &mut BytesMut, number: u64) {
     }
     out.put_slice(&digits[place..]);
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@
 //! that two programs could read differently is an error.
 
 use super::{Broken, Frame};
+use crate::http::head::hygiene;
 use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
@@ -110,8 +111,10 @@ fn size(line: &[u8]) -> Result<u64, Broken> {
         return Err(wrong("a chunk's size is not a number in base 16"));
     }
     // Blanks before an extension are bad whitespace, which a recipient must take (RFC 9112, 7.1.1).
-    let extension = extension.trim_ascii_start();
-    if !extension.is_empty() && extension[0] != b';' || extension.contains(&b'\r') {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let extension = &extension[extension.iter().take_while(|byte| is_blank(byte)).count()..];
+    let is_control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+    if !extension.is_empty() && extension[0] != b';' || extension.iter().any(is_control) {
         return Err(wrong("there is something behind a chunk's size"));
     }
     Ok(number.iter().fold(0, |size, digit| {
@@ -129,7 +132,8 @@ fn trailers(buffer: &mut BytesMut) -> Result<Option<Frame>, Broken> {
         buffer.advance(2);
         return Ok(Some(Frame::End));
     }
-    let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else {
+    let within = &buffer[..buffer.len().min(LARGEST_TRAILERS)];
+    let Some(end) = within.windows(4).position(|window| window == b"\r\n\r\n") else {
         let bad = buffer.len() >= LARGEST_TRAILERS || lone_feed(buffer);
         return if bad { Err(wrong("the trailers are too large or malformed")) } else { Ok(None) };
     };
@@ -147,13 +151,18 @@ fn trailers(buffer: &mut BytesMut) -> Result<Option<Frame>, Broken> {
     let mut map = HeaderMap::with_capacity(lines.len());
     for line in lines {
         match (HeaderName::from_bytes(line.name.as_bytes()), HeaderValue::from_bytes(line.value)) {
-            (Ok(name), Ok(value)) => map.append(name, value),
+            (Ok(name), Ok(_)) if !hygiene::may_trail(&name) => {}
+            (Ok(name), Ok(value)) => drop(map.append(name, value)),
             _ => return Err(wrong("the trailers are not fields")),
-        };
+        }
     }
-    Ok(Some(Frame::Trailers(map)))
+    Ok(Some(Frame::trailers(map)))
 }
 
 fn lone_feed(bytes: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', bytes).any(|feed| feed == 0 || bytes[feed - 1] != b'\r')
 }
+
+#[cfg(test)]
+#[path = "chunked_tests.rs"]
+mod tests;

@@ -227,3 +227,7 @@ impl Side for Http1 {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+#[path = "http1_tests.rs"]
+mod tests;

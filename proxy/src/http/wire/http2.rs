@@ -4,6 +4,7 @@
 //! one side does not read, the other is not asked for.
 
 use super::{Broken, Frame, Side};
+use crate::http::head::hygiene;
 use bytes::{Bytes, BytesMut};
 use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
@@ -103,7 +104,7 @@ impl Side for Http2 {
             return Poll::Ready(Ok(Frame::Data(data)));
         }
         let trailers = ready!(receive.poll_trailers(context))?;
-        Poll::Ready(Ok(trailers.map_or(Frame::End, Frame::Trailers)))
+        Poll::Ready(Ok(trailers.map_or(Frame::End, |trailers| Frame::trailers(hygiene::trailing(trailers)))))
     }
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {

@@ -61,6 +61,12 @@ pub trait Side {
 // === impl Frame ===
 
 impl Frame {
+    /// The end of a body, with the fields behind it where there are any.
+    #[must_use]
+    pub fn trailers(fields: HeaderMap) -> Self {
+        if fields.is_empty() { Self::End } else { Self::Trailers(fields) }
+    }
+
     /// Whether the body is complete with this.
     #[must_use]
     pub fn is_last(&self) -> bool {

@@ -109,3 +109,56 @@ impl Outbox {
         Pin::new(stream).poll_flush(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{future::poll_fn, net::Ipv4Addr};
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+    };
+
+    #[tokio::test]
+    async fn a_head_its_body_and_what_ends_it_arrive_in_order() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mut other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut stream = Stream::Plain(listener.accept().await.unwrap().0);
+        let mut outbox = Outbox::default();
+        let large = Bytes::from(vec![7; 4 * 1024 * 1024]); // more than a socket takes
+        outbox.small().extend_from_slice(b"head");
+        outbox.put(Bytes::from_static(b"small"));
+        outbox.put(large.clone());
+        outbox.put_behind(b"end");
+        assert!(!outbox.is_empty());
+        let mut came = Vec::new();
+        let write = async {
+            poll_fn(|context| outbox.poll_ready(context, &mut stream)).await.unwrap();
+            assert!(outbox.is_empty(), "a large piece is gone before there is room for another");
+            outbox.put_behind(b"!");
+            poll_fn(|context| outbox.poll_flush(context, &mut stream)).await.unwrap();
+            drop(stream);
+        };
+        tokio::join!(write, async { other.read_to_end(&mut came).await.unwrap() });
+        assert!(came == [b"headsmall", &large[..], b"end!"].concat(), "{} bytes", came.len());
+    }
+
+    #[tokio::test]
+    async fn small_pieces_wait_for_each_other_until_it_is_full() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let _other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let mut stream = Stream::Plain(listener.accept().await.unwrap().0);
+        let mut outbox = Outbox::default();
+        let piece = Bytes::from(vec![7; LARGE - 1]);
+        for count in 1..=FULL / piece.len() {
+            outbox.put(piece.clone());
+            poll_fn(|context| outbox.poll_ready(context, &mut stream)).await.unwrap();
+            assert_eq!(outbox.small.len(), count * piece.len());
+        }
+        outbox.put(piece);
+        poll_fn(|context| outbox.poll_ready(context, &mut stream)).await.unwrap();
+        assert!(outbox.is_empty());
+        outbox.rest();
+        assert_eq!(outbox.small.capacity(), 0);
+    }
+}

@@ -1,0 +1,136 @@
+//! What a connection is read as after `Upgrade: h2c` is what the `h2` library reads.
+
+use super::*;
+use crate::http::{
+    head::{
+        framing, hygiene,
+        parse::{self, Bounds},
+        strategies::request_head,
+        translate,
+    },
+    wire::stream::Stream,
+};
+use http::{Method, Version};
+use proptest::prelude::*;
+use std::net::Ipv4Addr;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+const BOUNDS: Bounds = Bounds { bytes: 256 * 1024, fields: 256 };
+/// SETTINGS_MAX_CONCURRENT_STREAMS = 100, SETTINGS_INITIAL_WINDOW_SIZE = 65,535; as curl says it.
+const SETTINGS: &str = "AAMAAABkAAQAAP__";
+
+fn read(head: &[u8]) -> (RequestHead, Hop) {
+    let request = parse::request(&mut BytesMut::from(head), BOUNDS).unwrap().unwrap();
+    let hop = hygiene::hop(&request.head, request.version);
+    (request, hop)
+}
+
+/// The request that `h2` reads from these bytes.
+async fn decoded(bytes: &[u8]) -> RequestHead {
+    let (mut near, far) = tokio::io::duplex(1024 * 1024);
+    near.write_all(bytes).await.unwrap();
+    let mut connection = h2::server::handshake(far).await.unwrap();
+    let (request, _) = connection.accept().await.unwrap().unwrap();
+    let (parts, body) = request.into_parts();
+    assert!(body.is_end_stream());
+    translate::request(&parts).unwrap()
+}
+
+fn head(lines: &str) -> Vec<u8> {
+    format!("GET /x?y HTTP/1.1\r\nHost: web:80\r\nConnection: Upgrade, HTTP2-Settings\r\n{lines}\r\n")
+        .into_bytes()
+}
+
+/// What is agreed for a request behind which `behind` has come already; and what the client is told.
+async fn agreed(head: &[u8], behind: &[u8]) -> (Option<(Bytes, usize)>, String) {
+    let (request, hop) = read(head);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let mut other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let mut connection = Http1::new(Stream::Plain(listener.accept().await.unwrap().0));
+    connection.input.extend_from_slice(behind);
+    let agreed = h2c(&request, &hop, framing::request(&request).unwrap(), &mut connection).await;
+    assert!(agreed.is_some() || connection.input == behind, "what was not agreed on is served as it came");
+    drop(connection);
+    let mut told = String::new();
+    other.read_to_string(&mut told).await.unwrap();
+    (agreed, told)
+}
+
+#[tokio::test]
+async fn a_request_that_asks_for_h2c_is_stream_1() {
+    let lines =
+        format!("Upgrade: h2c\r\nHTTP2-Settings: {SETTINGS}\r\nTE: trailers\r\nX-A: 1\r\nCookie: b\r\n");
+    let (agreed, told) = agreed(&head(&lines), b"").await;
+    let (bytes, skip) = agreed.unwrap();
+    assert!(told.starts_with("HTTP/1.1 101 "), "{told}");
+    assert_eq!(skip, PREFACE.len());
+    let request = decoded(&bytes).await;
+    assert_eq!((request.method, &request.target[..]), (Method::GET, &b"/x?y"[..]));
+    assert_eq!((request.version, request.host.as_deref()), (Version::HTTP_2, Some(&b"web:80"[..])));
+    let fields: Vec<_> = request.head.fields().map(|(name, value, _)| (name, value)).collect();
+    assert_eq!(fields, [(&b"x-a"[..], &b"1"[..]), (b"te", b"trailers"), (b"cookie", b"b")]);
+}
+
+#[tokio::test]
+async fn what_is_not_quite_asked_for_is_not_given() {
+    let settings = format!("HTTP2-Settings: {SETTINGS}\r\n");
+    let cases = [
+        "Upgrade: h2c\r\n".to_owned(),
+        format!("Upgrade: websocket\r\n{settings}"),
+        format!("Upgrade: h2c\r\n{settings}{settings}"),
+        "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP\r\n".to_owned(),
+        "Upgrade: h2c\r\nHTTP2-Settings: !\r\n".to_owned(),
+        format!("Upgrade: h2c\r\n{settings}Content-Length: 2\r\n"),
+        format!("Upgrade: h2c\r\n{settings}Transfer-Encoding: chunked\r\n"),
+    ];
+    for lines in cases {
+        let (agreed, told) = agreed(&head(&lines), b"").await;
+        assert!(agreed.is_none() && told.is_empty(), "{lines}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn the_clients_own_preface_is_left_out_however_much_of_it_has_come() {
+    let head = head(&format!("Upgrade: h2c\r\nHTTP2-Settings: {SETTINGS}\r\n"));
+    let (alone, _) = agreed(&head, b"").await;
+    let (alone, _) = alone.unwrap();
+    let behind = [PREFACE, b"\0\0\0\x04\0\0\0\0\0"].concat();
+    for came in 0..=behind.len() {
+        let (bytes, skip) = agreed(&head, &behind[..came]).await.0.unwrap();
+        assert_eq!(skip, PREFACE.len() - came.min(PREFACE.len()));
+        assert_eq!(bytes, [&alone, behind[..came].get(PREFACE.len()..).unwrap_or_default()].concat());
+    }
+    for other in [&b"GET / HTTP/1.1\r\n"[..], b"PRI * HTTP/1.1\r\n", b"\0"] {
+        let (agreed, told) = agreed(&head, other).await;
+        assert!(agreed.is_none() && told.is_empty(), "{told}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_request_is_decoded_to_itself(head in request_head(), long in prop::sample::select(vec![0, 126, 127, 128, 254, 255, 16_200, 40_000])) {
+        let mut head = head;
+        head.truncate(head.len() - 2);
+        head.extend_from_slice(format!("x-long: {}\r\n\r\n", "v".repeat(long)).as_bytes());
+        let (sent, hop) = read(&head);
+        let bytes = as_if(&sent, &hop, &[]).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let came = runtime.block_on(decoded(&bytes));
+        prop_assert_eq!(&came.method, &sent.method);
+        prop_assert_eq!(&came.target, &sent.target);
+        prop_assert_eq!(&came.host, &sent.host);
+        // A map does not keep the order of different names.
+        let fields = |request: &RequestHead| {
+            let fields = request.head.fields().filter(|(_, _, kind)| *kind != Kind::Host);
+            let mut fields: Vec<_> = fields.map(|(name, value, _)| (name.to_ascii_lowercase(), value.to_vec())).collect();
+            fields.sort_by(|one, other| one.0.cmp(&other.0));
+            fields
+        };
+        prop_assert_eq!(fields(&came), fields(&sent));
+    }
+}
