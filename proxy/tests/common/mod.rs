@@ -3,6 +3,8 @@
 #![allow(dead_code)] // each test file uses its own part
 
 pub mod backend;
+pub mod either;
+pub mod http2;
 pub mod message;
 
 use std::{

@@ -78,3 +78,10 @@ pub fn is_hop_by_hop(head: &Head, name: &[u8], kind: Kind, hop: &Hop) -> bool {
         }
     }
 }
+
+/// Whether a field may stand behind a body: one that frames or routes a message may not (RFC 9110, section 6.5.1), for
+/// whoever merges trailers into the head would read another message.
+#[must_use]
+pub fn is_trailer(name: &[u8]) -> bool {
+    Kind::of(name) == Kind::Other
+}

@@ -4,6 +4,7 @@
 //! that two programs could read differently is an error.
 
 use super::{Broken, Frame};
+use crate::http::head::hygiene;
 use bytes::{Buf, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
@@ -147,7 +148,8 @@ fn trailers(buffer: &mut BytesMut) -> Result<Option<Frame>, Broken> {
     let mut map = HeaderMap::with_capacity(lines.len());
     for line in lines {
         match (HeaderName::from_bytes(line.name.as_bytes()), HeaderValue::from_bytes(line.value)) {
-            (Ok(name), Ok(value)) => map.append(name, value),
+            (Ok(name), Ok(value)) if hygiene::is_trailer(line.name.as_bytes()) => map.append(name, value),
+            (Ok(_), Ok(_)) => continue,
             _ => return Err(wrong("the trailers are not fields")),
         };
     }

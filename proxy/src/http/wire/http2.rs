@@ -4,9 +4,10 @@
 //! one side does not read, the other is not asked for.
 
 use super::{Broken, Frame, Side};
+use crate::http::head::hygiene;
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use std::task::{Context, Poll, ready};
 
 /// The stream.
@@ -80,6 +81,15 @@ fn reset(send: &mut SendStream<Bytes>, context: &mut Context<'_>) -> Broken {
     }
 }
 
+/// Trailers without what may not be one.
+fn clean(mut trailers: HeaderMap) -> HeaderMap {
+    let wrong = |name: &&HeaderName| !hygiene::is_trailer(name.as_str().as_bytes());
+    while let Some(name) = trailers.keys().find(wrong).cloned() {
+        trailers.remove(name);
+    }
+    trailers
+}
+
 impl Side for Http2 {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Frame, Broken>> {
         let Some(receive) = &mut self.receive else { return Poll::Ready(Ok(Frame::End)) };
@@ -89,7 +99,7 @@ impl Side for Http2 {
             return Poll::Ready(Ok(Frame::Data(data)));
         }
         let trailers = ready!(receive.poll_trailers(context))?;
-        Poll::Ready(Ok(trailers.map_or(Frame::End, Frame::Trailers)))
+        Poll::Ready(Ok(trailers.map_or(Frame::End, |trailers| Frame::Trailers(clean(trailers)))))
     }
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Broken>> {
