@@ -15,11 +15,12 @@ use super::{
     Worker,
     client::Client,
     head::{RequestHead, framing::Framing, hygiene::Hop},
-    wire::alarm::Alarm,
+    wire::{Frame, alarm::Alarm},
 };
 use crate::{cause::Cause, listen::Arrival, middleware, middleware::Answer, route::Route};
 use bytes::Bytes;
-use std::sync::Arc;
+use http::{HeaderMap, Version};
+use std::{mem, sync::Arc, task::Poll};
 use tokio::time::Instant;
 
 /// Who is connected, and where; made once for a connection.
@@ -108,7 +109,10 @@ pub async fn exchange<C: Client>(
                 "answered by the proxy"
             );
             if client.is_answered() {
-                client.abort();
+                let tell = grpc && call.request.version == Version::HTTP_2;
+                if !(tell && end_call(client, answer.grpc_trailers(&worker.node)).await) {
+                    client.abort();
+                }
             } else {
                 if worker.is_leaving(known) {
                     client.leave();
@@ -134,6 +138,19 @@ async fn answered<C: Client>(
     let tried = tries::tries(worker, route, call, &admitted, client, alarm, &mut deadlines, record).await?;
     relay::relay(worker, known, route, call, &mut admitted, tried, client, alarm, &mut deadlines, record)
         .await
+}
+
+/// Ends a gRPC call whose answer has begun with a status, which says more than a reset. False where the client does not
+/// even read what is already there.
+async fn end_call<C: Client>(client: &mut C, mut trailers: HeaderMap) -> bool {
+    std::future::poll_fn(|context| {
+        if !matches!(client.poll_ready(context), Poll::Ready(Ok(()))) {
+            return Poll::Ready(false);
+        }
+        client.put(Frame::Trailers(mem::take(&mut trailers)));
+        Poll::Ready(matches!(client.poll_flush(context), Poll::Ready(Ok(()))))
+    })
+    .await
 }
 
 /// Sends an answer of the proxy's own.
