@@ -139,8 +139,8 @@ async fn turn(
             return refuse(worker, known, connection, answer).await;
         }
     };
-    if let Some(before) = upgrade::h2c(&request, &hop, framing, &mut connection).await {
-        return Turn::Http2(before, PREFACE.len(), connection.stream);
+    if let Some((before, skip)) = upgrade::h2c(&request, &hop, framing, &mut connection).await {
+        return Turn::Http2(before, skip, connection.stream);
     }
     let upgrade = upgrade::protocol(&request, &hop);
     connection.expect_body(framing);

@@ -36,14 +36,14 @@ pub(super) fn protocol(request: &RequestHead, hop: &Hop) -> Option<Bytes> {
     wanted.next().map(Bytes::copy_from_slice)
 }
 
-/// Agrees to HTTP/2 where a request asks for it; what the connection shall be read as if it had begun with. A request with
-/// a body is served by HTTP/1, as the RFC allows.
+/// Agrees to HTTP/2 where a request asks for it; what the connection shall be read as if it had begun with, and how many of
+/// the bytes that still come are the client's own preface. A request with a body is served by HTTP/1, as the RFC allows.
 pub(super) async fn h2c(
     request: &RequestHead,
     hop: &Hop,
     framing: Framing,
     connection: &mut Http1,
-) -> Option<Bytes> {
+) -> Option<(Bytes, usize)> {
     if !hop.upgrade || framing != Framing::Empty {
         return None;
     }
@@ -61,15 +61,11 @@ pub(super) async fn h2c(
     let agreed = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
     connection.output.small().extend_from_slice(agreed);
     poll_fn(|context| connection.poll_flush(context)).await.ok()?;
-    // What came behind the request is the client's own preface, and more.
+    // What came behind the request already is the client's own preface, or a part of it, and more.
     let came = connection.input.split();
-    if !came.is_empty() {
-        return came.strip_prefix(PREFACE).map(|behind| {
-            as_if.extend_from_slice(behind);
-            as_if.freeze()
-        });
-    }
-    Some(as_if.freeze())
+    let preface = came.len().min(PREFACE.len());
+    as_if.extend_from_slice(&came[preface..]);
+    Some((as_if.freeze(), PREFACE.len() - preface))
 }
 
 /// The connection of HTTP/2 that says the same.
