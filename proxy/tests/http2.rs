@@ -12,11 +12,7 @@ use common::{
     http2::{self, Backend, Stream, ask, get, post},
     message, within,
 };
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     sync::Barrier,

@@ -140,7 +140,9 @@ fn status(block: &[u8]) -> u16 {
         block => block,
     };
     match block {
-        [indexed, ..] if indexed & 0x80 != 0 => [200, 204, 206, 304, 400, 404, 500][usize::from(indexed & 0x7f) - 8],
+        [indexed, ..] if indexed & 0x80 != 0 => {
+            [200, 204, 206, 304, 400, 404, 500][usize::from(indexed & 0x7f) - 8]
+        }
         [_, length, text @ ..] if length & 0x80 == 0 => {
             std::str::from_utf8(&text[..usize::from(*length)]).unwrap().parse().unwrap()
         }
@@ -151,7 +153,8 @@ fn status(block: &[u8]) -> u16 {
 
 /// Three digits in Huffman's code (RFC 7541, appendix B): 0 to 2 have five bits, the others six.
 fn digits(text: &[u8]) -> u16 {
-    let bits: Vec<u8> = text.iter().flat_map(|byte| (0..8).rev().map(move |place| byte >> place & 1)).collect();
+    let bits: Vec<u8> =
+        text.iter().flat_map(|byte| (0..8).rev().map(move |place| byte >> place & 1)).collect();
     let mut at = 0;
     let mut take = |count: usize| {
         at += count;

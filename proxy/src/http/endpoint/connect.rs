@@ -2,7 +2,7 @@
 //!
 //! In: an address and what is spoken there. Out: a connection of HTTP/1, or one of HTTP/2 that streams can be opened on.
 
-use super::pool::Multiplexed;
+use super::pool::{Multiplexed, Turn, UNKNOWN};
 use crate::{
     cause::Cause,
     http::wire::{http1::Http1, stream::Stream},
@@ -10,8 +10,8 @@ use crate::{
 };
 use bytes::Bytes;
 use socket2::SockRef;
-use std::{io, net::SocketAddr, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use std::{io, net::SocketAddr};
+use tokio::net::TcpStream;
 use weft_contract::policy::Scheme;
 
 /// How much of one answer, and of all answers of a connection, an endpoint may send before it is asked for more: what a
@@ -61,22 +61,26 @@ impl Error {
     }
 }
 
-/// Opens a connection within `limit`, TLS included.
-pub(super) async fn open(address: SocketAddr, upstream: &Upstream, limit: Duration) -> Result<Opened, Error> {
-    timeout(limit, open_now(address, upstream)).await.map_err(|_| Error::Late)?
-}
-
-async fn open_now(address: SocketAddr, upstream: &Upstream) -> Result<Opened, Error> {
+/// Opens a connection, TLS included. `turn` is let go when it can be told whether it has room for others.
+pub(super) async fn open(
+    address: SocketAddr,
+    upstream: &Upstream,
+    turn: Option<Turn>,
+) -> Result<Opened, Error> {
     let tcp = tcp(address).await.map_err(Error::Refused)?;
     match upstream.scheme {
         Scheme::Http => Ok(Opened::One(Box::new(Http1::new(Stream::Plain(tcp))))),
-        Scheme::H2c => multiplexed(Stream::Plain(tcp)).await,
+        Scheme::H2c => multiplexed(Stream::Plain(tcp), turn).await,
         Scheme::Https => {
             let tls = upstream.tls.as_ref().ok_or(Error::Unverifiable)?;
             let stream = tls.connect(tcp).await.map_err(Error::Tls)?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = Stream::Tls(Box::new(stream));
-            if http2 { multiplexed(stream).await } else { Ok(Opened::One(Box::new(Http1::new(stream)))) }
+            if http2 {
+                multiplexed(stream, turn).await
+            } else {
+                Ok(Opened::One(Box::new(Http1::new(stream))))
+            }
         }
     }
 }
@@ -89,13 +93,14 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn multiplexed(stream: Stream) -> Result<Opened, Error> {
+async fn multiplexed(stream: Stream, turn: Option<Turn>) -> Result<Opened, Error> {
     let mut builder = h2::client::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(LARGEST_HEAD)
+        .initial_max_send_streams(UNKNOWN)
         .enable_push(false);
     let (send, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(Error::Http2)?;
-    Ok(Opened::Many(Multiplexed::drive(send, connection)))
+    Ok(Opened::Many(Multiplexed::drive(send, connection, turn)))
 }
