@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its own part
 
 pub mod backend;
+pub mod certificates;
 pub mod either;
 pub mod frames;
 pub mod http2;

@@ -36,6 +36,9 @@ pub enum Error {
     /// There is nothing to verify it with.
     #[error("there is no certificate to verify the endpoint with")]
     Unverifiable,
+    /// It chose a protocol that it was not offered.
+    #[error("the endpoint speaks HTTP/2 where HTTP/1 was asked for")]
+    Unasked,
     /// It does not speak HTTP/2.
     #[error("HTTP/2 failed: {0}")]
     Http2(#[source] h2::Error),
@@ -56,15 +59,17 @@ impl Error {
         match self {
             Self::Refused(_) | Self::Http2(_) => Cause::ConnectFailed,
             Self::Late => Cause::ConnectTimeout,
-            Self::Tls(_) | Self::Unverifiable => Cause::TlsFailed,
+            Self::Tls(_) | Self::Unverifiable | Self::Unasked => Cause::TlsFailed,
         }
     }
 }
 
-/// Opens a connection, TLS included. `turn` is let go when it can be told whether it has room for others.
+/// Opens a connection, TLS included; of HTTP/1 where that can be chosen and `http1` is set. `turn` is let go when it can be
+/// told whether the connection has room for others.
 pub(super) async fn open(
     address: SocketAddr,
     upstream: &Upstream,
+    http1: bool,
     turn: Option<Turn>,
 ) -> Result<Opened, Error> {
     let tcp = tcp(address).await.map_err(Error::Refused)?;
@@ -73,7 +78,7 @@ pub(super) async fn open(
         Scheme::H2c => multiplexed(Stream::Plain(tcp), turn).await,
         Scheme::Https => {
             let tls = upstream.tls.as_ref().ok_or(Error::Unverifiable)?;
-            let stream = tls.connect(tcp).await.map_err(Error::Tls)?;
+            let stream = tls.connect(tcp, http1).await.map_err(Error::Tls)?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = Stream::Tls(Box::new(stream));
             if http2 {

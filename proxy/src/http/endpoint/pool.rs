@@ -115,9 +115,10 @@ impl Pool {
         }
     }
 
-    /// A connection that was kept, where there is one.
+    /// A connection that was kept, where there is one; of HTTP/1 where that can be chosen and `http1` is set, for HTTP/2
+    /// has no change to another protocol.
     #[must_use]
-    pub fn kept(&self, endpoint: &EndpointState, upstream: &Upstream) -> Option<Exchange> {
+    pub fn kept(&self, endpoint: &EndpointState, upstream: &Upstream, http1: bool) -> Option<Exchange> {
         let key = (endpoint.id, upstream.id);
         let mut entries = self.0.lock();
         let entry = entries.get_mut(&key)?;
@@ -126,6 +127,9 @@ impl Pool {
             if connection.is_idle(&mut context) {
                 return Some(Exchange::http1(connection, self.home(key), true));
             }
+        }
+        if http1 && upstream.scheme == Scheme::Https {
+            return None;
         }
         let free = entry.multiplexed.iter().find_map(Multiplexed::stream);
         free.map(|(connection, stream)| Exchange::http2(connection.send, stream, upstream.uri_scheme(), true))
@@ -139,17 +143,32 @@ impl Pool {
         &self,
         endpoint: &Arc<EndpointState>,
         upstream: &Upstream,
+        http1: bool,
         limit: Duration,
     ) -> Result<Exchange, Error> {
-        timeout(limit, self.open_now(endpoint, upstream)).await.map_err(|_| Error::Late)?
+        timeout(limit, self.open_now(endpoint, upstream, http1)).await.map_err(|_| Error::Late)?
     }
 
-    async fn open_now(&self, endpoint: &Arc<EndpointState>, upstream: &Upstream) -> Result<Exchange, Error> {
+    async fn open_now(
+        &self,
+        endpoint: &Arc<EndpointState>,
+        upstream: &Upstream,
+        http1: bool,
+    ) -> Result<Exchange, Error> {
         let key = (endpoint.id, upstream.id);
+        if upstream.scheme == Scheme::Http || (http1 && upstream.scheme == Scheme::Https) {
+            return match connect::open(endpoint.address, upstream, true, None).await? {
+                Opened::One(connection) => {
+                    self.entry(&mut self.0.lock(), key, endpoint);
+                    Ok(Exchange::http1(connection, self.home(key), false))
+                }
+                Opened::Many(_) => Err(Error::Unasked),
+            };
+        }
         let (opening, single) = {
             let mut entries = self.0.lock();
             let entry = self.entry(&mut entries, key, endpoint);
-            (Arc::clone(&entry.opening), entry.single || upstream.scheme == Scheme::Http)
+            (Arc::clone(&entry.opening), entry.single)
         };
         let turn = if single { None } else { Some(opening.lock_owned().await) };
         let free =
@@ -157,7 +176,7 @@ impl Pool {
         if let Some((connection, stream)) = free {
             return Ok(Exchange::http2(connection.send, stream, upstream.uri_scheme(), true));
         }
-        let opened = connect::open(endpoint.address, upstream, turn).await?;
+        let opened = connect::open(endpoint.address, upstream, false, turn).await?;
         let mut entries = self.0.lock();
         let entry = self.entry(&mut entries, key, endpoint);
         Ok(match opened {

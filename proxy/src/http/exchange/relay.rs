@@ -87,6 +87,7 @@ pub async fn relay<C: Client>(
     exchange.finish(replay.is_finished() && !course.upload_failed);
     drop(endpoint);
     if admitted.changes.mirror
+        && call.upgrade.is_none()
         && let Some(body) = replay.into_kept()
     {
         mirror::send(worker, route, call, &admitted.changes, body);
