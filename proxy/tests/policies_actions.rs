@@ -170,6 +170,7 @@ async fn a_browser_is_answered_by_the_proxy_and_the_page_may_read_the_answer() {
 }
 
 #[tokio::test]
+#[allow(clippy::too_many_lines)] // one story
 async fn a_page_can_read_why_the_proxy_refused() {
     let mute = Backend::slow(Duration::from_secs(60), |_| vec![]).await;
     let with_cors = |change: fn(&mut Policy)| {

@@ -50,10 +50,10 @@ pub(super) fn send(worker: &Worker, route: &Route, call: &Call, changes: &Change
     tokio::spawn(async move {
         let upstream = Arc::clone(&to.upstream);
         let sent = async {
-            let kept = pool.kept(endpoint.state(), &upstream);
+            let kept = pool.kept(endpoint.state(), &upstream, false);
             let mut exchange = match kept {
                 Some(exchange) => exchange,
-                None => pool.open(endpoint.state(), &upstream, limit).await.ok()?,
+                None => pool.open(endpoint.state(), &upstream, false, limit).await.ok()?,
             };
             copy.exchange(&mut exchange).await.ok()?;
             exchange.finish(true);

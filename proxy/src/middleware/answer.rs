@@ -6,7 +6,7 @@
 use super::{Changes, Edit, cors};
 use crate::cause::Cause;
 use http::{
-    HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue,
     header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, VARY},
 };
 use std::{borrow::Cow, fmt::Write, time::Duration};
@@ -124,6 +124,12 @@ impl Answer {
         }
         self.push_common(node, &mut fields);
         fields
+    }
+
+    /// The trailers that end a gRPC call whose answer has begun.
+    #[must_use]
+    pub fn grpc_trailers(&self, node: &str) -> HeaderMap {
+        self.grpc_fields(node).into_iter().filter(|(name, _)| *name != CONTENT_TYPE).collect()
     }
 
     /// The body for HTTP.

@@ -4,6 +4,7 @@
 
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use std::{fmt, sync::Arc};
+use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     rustls::{self, ClientConfig, RootCertStore, crypto::ring},
@@ -14,6 +15,8 @@ use weft_contract::{ServiceKey, policy::UpstreamTls};
 #[derive(Clone)]
 pub struct Tls {
     connector: TlsConnector,
+    /// Offers HTTP/1 alone.
+    http1: TlsConnector,
     name: ServerName<'static>,
 }
 
@@ -59,12 +62,16 @@ impl Tls {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let http1 = TlsConnector::from(Arc::new(config.clone()));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), http1, name })
     }
 
-    pub(crate) fn connect(&self, tcp: tokio::net::TcpStream) -> tokio_rustls::Connect<tokio::net::TcpStream> {
-        self.connector.connect(self.name.clone(), tcp)
+    /// Begins TLS, offering HTTP/2 and HTTP/1, or HTTP/1 alone.
+    pub(crate) fn connect(&self, tcp: TcpStream, http1: bool) -> tokio_rustls::Connect<TcpStream> {
+        let connector = if http1 { &self.http1 } else { &self.connector };
+        connector.connect(self.name.clone(), tcp)
     }
 }
 

@@ -86,7 +86,7 @@ pub async fn body(stream: &mut TcpStream, message: &Message) -> io::Result<Vec<u
     if let Some(length) = message.header("content-length") {
         body = vec![0; length.parse().unwrap()];
         stream.read_exact(&mut body).await?;
-    } else if is_response && ![204, 304, 100, 101].contains(&message.status()) {
+    } else if is_response && !matches!(message.status(), 100..=199 | 204 | 304) {
         stream.read_to_end(&mut body).await?;
     }
     Ok(body)

@@ -3,6 +3,10 @@
 #![allow(dead_code)] // each test file uses its own part
 
 pub mod backend;
+pub mod certificates;
+pub mod either;
+pub mod frames;
+pub mod http2;
 pub mod message;
 pub mod policy;
 pub mod raw;

@@ -141,9 +141,10 @@ async fn serve_request(
         }
     };
     let framing = match length {
-        _ if ended => Framing::Empty,
-        Some(length) if request.protocol.is_none() => Framing::Length(length),
-        _ => Framing::Chunked,
+        // What follows a request for another protocol is that protocol's, once it is agreed on.
+        _ if ended || request.protocol.is_some() => Framing::Empty,
+        Some(length) => Framing::Length(length),
+        None => Framing::Chunked,
     };
     let trailers = request.head.get("te").is_some();
     let hop = Hop { trailers, ..Hop::default() };

@@ -2,7 +2,7 @@
 //!
 //! In: an address and what is spoken there. Out: a connection of HTTP/1, or one of HTTP/2 that streams can be opened on.
 
-use super::pool::Multiplexed;
+use super::pool::{Multiplexed, Turn, UNKNOWN};
 use crate::{
     cause::Cause,
     http::wire::{http1::Http1, stream::Stream},
@@ -10,8 +10,8 @@ use crate::{
 };
 use bytes::Bytes;
 use socket2::SockRef;
-use std::{io, net::SocketAddr, time::Duration};
-use tokio::{net::TcpStream, time::timeout};
+use std::{io, net::SocketAddr};
+use tokio::net::TcpStream;
 use weft_contract::policy::Scheme;
 
 /// How much of one answer, and of all answers of a connection, an endpoint may send before it is asked for more: what a
@@ -36,6 +36,9 @@ pub enum Error {
     /// There is nothing to verify it with.
     #[error("there is no certificate to verify the endpoint with")]
     Unverifiable,
+    /// It chose a protocol that it was not offered.
+    #[error("the endpoint speaks HTTP/2 where HTTP/1 was asked for")]
+    Unasked,
     /// It does not speak HTTP/2.
     #[error("HTTP/2 failed: {0}")]
     Http2(#[source] h2::Error),
@@ -56,27 +59,33 @@ impl Error {
         match self {
             Self::Refused(_) | Self::Http2(_) => Cause::ConnectFailed,
             Self::Late => Cause::ConnectTimeout,
-            Self::Tls(_) | Self::Unverifiable => Cause::TlsFailed,
+            Self::Tls(_) | Self::Unverifiable | Self::Unasked => Cause::TlsFailed,
         }
     }
 }
 
-/// Opens a connection within `limit`, TLS included.
-pub(super) async fn open(address: SocketAddr, upstream: &Upstream, limit: Duration) -> Result<Opened, Error> {
-    timeout(limit, open_now(address, upstream)).await.map_err(|_| Error::Late)?
-}
-
-async fn open_now(address: SocketAddr, upstream: &Upstream) -> Result<Opened, Error> {
+/// Opens a connection, TLS included; of HTTP/1 where that can be chosen and `http1` is set. `turn` is let go when it can be
+/// told whether the connection has room for others.
+pub(super) async fn open(
+    address: SocketAddr,
+    upstream: &Upstream,
+    http1: bool,
+    turn: Option<Turn>,
+) -> Result<Opened, Error> {
     let tcp = tcp(address).await.map_err(Error::Refused)?;
     match upstream.scheme {
         Scheme::Http => Ok(Opened::One(Box::new(Http1::new(Stream::Plain(tcp))))),
-        Scheme::H2c => multiplexed(Stream::Plain(tcp)).await,
+        Scheme::H2c => multiplexed(Stream::Plain(tcp), turn).await,
         Scheme::Https => {
             let tls = upstream.tls.as_ref().ok_or(Error::Unverifiable)?;
-            let stream = tls.connect(tcp).await.map_err(Error::Tls)?;
+            let stream = tls.connect(tcp, http1).await.map_err(Error::Tls)?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = Stream::Tls(Box::new(stream));
-            if http2 { multiplexed(stream).await } else { Ok(Opened::One(Box::new(Http1::new(stream)))) }
+            if http2 {
+                multiplexed(stream, turn).await
+            } else {
+                Ok(Opened::One(Box::new(Http1::new(stream))))
+            }
         }
     }
 }
@@ -89,13 +98,14 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn multiplexed(stream: Stream) -> Result<Opened, Error> {
+async fn multiplexed(stream: Stream, turn: Option<Turn>) -> Result<Opened, Error> {
     let mut builder = h2::client::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(LARGEST_HEAD)
+        .initial_max_send_streams(UNKNOWN)
         .enable_push(false);
     let (send, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(Error::Http2)?;
-    Ok(Opened::Many(Multiplexed::drive(send, connection)))
+    Ok(Opened::Many(Multiplexed::drive(send, connection, turn)))
 }

@@ -211,10 +211,9 @@ impl Exchange {
     pub fn is_unprocessed(error: &Broken) -> bool {
         match error {
             Broken::Reset(error) => {
+                // A GOAWAY ends the streams behind its last one, whatever its reason (RFC 9113, section 6.8).
                 error.reason() == Some(h2::Reason::REFUSED_STREAM)
-                    || (error.is_go_away()
-                        && error.is_remote()
-                        && error.reason() == Some(h2::Reason::NO_ERROR))
+                    || (error.is_go_away() && error.is_remote())
             }
             Broken::Io(_) | Broken::Ended | Broken::Protocol(_) => false,
         }

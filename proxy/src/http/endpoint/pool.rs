@@ -16,15 +16,22 @@ use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
 use std::{
     collections::HashMap,
-    fmt, mem,
+    fmt,
+    future::poll_fn,
+    mem,
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    task::Context,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
-use tokio::time::{Instant, interval};
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, interval, timeout},
+};
+use weft_contract::policy::Scheme;
 
 /// How long an idle connection is kept: less than the 5 seconds after which common servers (Node.js) close it, for a
 /// request sent at that moment would be lost.
@@ -42,6 +49,12 @@ pub struct Pool(Arc<Shared>);
 
 type Key = (u64, u64);
 
+/// How many streams a connection of HTTP/2 seems to take before its endpoint has said how many: a number that none says.
+pub(super) const UNKNOWN: usize = 1_000_003;
+
+/// Held while an HTTP/2 connection is opened, up to the endpoint's settings.
+pub(super) type Turn = OwnedMutexGuard<()>;
+
 #[derive(Default)]
 struct Shared {
     entries: Mutex<HashMap<Key, Entry>>,
@@ -53,6 +66,8 @@ struct Entry {
     multiplexed: Vec<Multiplexed>,
     /// Held while an HTTP/2 connection is opened, so that many requests at once open one and not many.
     opening: Arc<tokio::sync::Mutex<()>>,
+    /// It speaks HTTP/1 where it could have spoken HTTP/2: nobody need wait for another's connection.
+    single: bool,
 }
 
 struct Idle {
@@ -100,17 +115,21 @@ impl Pool {
         }
     }
 
-    /// A connection that was kept, where there is one.
+    /// A connection that was kept, where there is one; of HTTP/1 where that can be chosen and `http1` is set, for HTTP/2
+    /// has no change to another protocol.
     #[must_use]
-    pub fn kept(&self, endpoint: &EndpointState, upstream: &Upstream) -> Option<Exchange> {
+    pub fn kept(&self, endpoint: &EndpointState, upstream: &Upstream, http1: bool) -> Option<Exchange> {
         let key = (endpoint.id, upstream.id);
         let mut entries = self.0.lock();
         let entry = entries.get_mut(&key)?;
-        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut context = noop();
         while let Some(Idle { mut connection, .. }) = entry.idle.pop() {
             if connection.is_idle(&mut context) {
                 return Some(Exchange::http1(connection, self.home(key), true));
             }
+        }
+        if http1 && upstream.scheme == Scheme::Https {
+            return None;
         }
         let free = entry.multiplexed.iter().find_map(Multiplexed::stream);
         free.map(|(connection, stream)| Exchange::http2(connection.send, stream, upstream.uri_scheme(), true))
@@ -124,32 +143,54 @@ impl Pool {
         &self,
         endpoint: &Arc<EndpointState>,
         upstream: &Upstream,
+        http1: bool,
         limit: Duration,
     ) -> Result<Exchange, Error> {
+        timeout(limit, self.open_now(endpoint, upstream, http1)).await.map_err(|_| Error::Late)?
+    }
+
+    async fn open_now(
+        &self,
+        endpoint: &Arc<EndpointState>,
+        upstream: &Upstream,
+        http1: bool,
+    ) -> Result<Exchange, Error> {
         let key = (endpoint.id, upstream.id);
-        if upstream.scheme == weft_contract::policy::Scheme::Http {
-            return match connect::open(endpoint.address, upstream, limit).await? {
+        if upstream.scheme == Scheme::Http || (http1 && upstream.scheme == Scheme::Https) {
+            return match connect::open(endpoint.address, upstream, true, None).await? {
                 Opened::One(connection) => {
-                    Ok(Exchange::http1(connection, self.home_of(key, endpoint), false))
+                    self.entry(&mut self.0.lock(), key, endpoint);
+                    Ok(Exchange::http1(connection, self.home(key), false))
                 }
-                Opened::Many(_) => Err(Error::Late), // HTTP/1 is never multiplexed
+                Opened::Many(_) => Err(Error::Unasked),
             };
         }
-        let opening = Arc::clone(&self.entry(&mut self.0.lock(), key, endpoint).opening);
-        let _one_at_a_time = opening.lock().await;
+        let (opening, single) = {
+            let mut entries = self.0.lock();
+            let entry = self.entry(&mut entries, key, endpoint);
+            (Arc::clone(&entry.opening), entry.single)
+        };
+        let turn = if single { None } else { Some(opening.lock_owned().await) };
         let free =
             self.entry(&mut self.0.lock(), key, endpoint).multiplexed.iter().find_map(Multiplexed::stream);
         if let Some((connection, stream)) = free {
             return Ok(Exchange::http2(connection.send, stream, upstream.uri_scheme(), true));
         }
-        match connect::open(endpoint.address, upstream, limit).await? {
-            Opened::One(connection) => Ok(Exchange::http1(connection, self.home_of(key, endpoint), false)),
-            Opened::Many(connection) => {
-                let stream = connection.occupy();
-                self.entry(&mut self.0.lock(), key, endpoint).multiplexed.push(connection.clone());
-                Ok(Exchange::http2(connection.send, stream, upstream.uri_scheme(), false))
+        let opened = connect::open(endpoint.address, upstream, false, turn).await?;
+        let mut entries = self.0.lock();
+        let entry = self.entry(&mut entries, key, endpoint);
+        Ok(match opened {
+            Opened::One(connection) => {
+                entry.single = true;
+                Exchange::http1(connection, self.home(key), false)
             }
-        }
+            Opened::Many(connection) => {
+                entry.single = false;
+                let stream = connection.occupy();
+                entry.multiplexed.push(connection.clone());
+                Exchange::http2(connection.send, stream, upstream.uri_scheme(), false)
+            }
+        })
     }
 
     fn entry<'a>(
@@ -163,17 +204,12 @@ impl Pool {
             idle: Vec::new(),
             multiplexed: Vec::new(),
             opening: Arc::default(),
+            single: false,
         })
     }
 
     fn home(&self, key: Key) -> Home {
         Home { pool: Arc::downgrade(&self.0), key }
-    }
-
-    /// Where connections of this endpoint go back to, from now on.
-    fn home_of(&self, key: Key, endpoint: &Arc<EndpointState>) -> Home {
-        self.entry(&mut self.0.lock(), key, endpoint);
-        self.home(key)
     }
 }
 
@@ -193,9 +229,9 @@ impl Shared {
 
     fn sweep(&self, now: Instant) {
         let mut closed: Vec<Idle> = Vec::new();
-        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut context = noop();
         self.lock().retain(|_, entry| {
-            let Entry { endpoint, idle, multiplexed, opening } = entry;
+            let Entry { endpoint, idle, multiplexed, opening, single: _ } = entry;
             let retired = endpoint.is_retired();
             let (keep, close): (Vec<Idle>, Vec<Idle>) =
                 mem::take(idle).into_iter().partition_map(|mut each| {
@@ -211,6 +247,11 @@ impl Shared {
         });
         drop(closed); // outside of the lock
     }
+}
+
+/// For looks that nobody waits behind.
+fn noop() -> Context<'static> {
+    Context::from_waker(Waker::noop())
 }
 
 /// `Iterator::partition` by a function that keeps or closes.
@@ -249,8 +290,12 @@ impl Home {
 // === impl Multiplexed ===
 
 impl Multiplexed {
-    /// Takes a connection into service; it is driven until it ends.
-    pub(super) fn drive(send: SendRequest<Bytes>, connection: Connection<Stream, Bytes>) -> Self {
+    /// Takes a connection into service; it is driven until it ends. `turn` is let go with the endpoint's settings.
+    pub(super) fn drive(
+        send: SendRequest<Bytes>,
+        mut connection: Connection<Stream, Bytes>,
+        mut turn: Option<Turn>,
+    ) -> Self {
         let streams = Arc::new(Streams {
             open: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
@@ -258,7 +303,14 @@ impl Multiplexed {
         });
         let told = Arc::clone(&streams);
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let driven = poll_fn(|context| {
+                let driven = Pin::new(&mut connection).poll(context);
+                if turn.is_some() && connection.max_concurrent_send_streams() != UNKNOWN {
+                    turn = None;
+                }
+                driven
+            });
+            if let Err(error) = driven.await {
                 tracing::debug!(%error, "a connection to an endpoint ended");
             }
             told.gone.store(true, Ordering::Relaxed);
@@ -268,8 +320,15 @@ impl Multiplexed {
 
     /// Another stream, where there is room for one.
     fn stream(&self) -> Option<(Self, OpenStream)> {
-        let room = self.streams.open.load(Ordering::Relaxed) < self.send.current_max_send_streams();
-        (room && !self.streams.gone.load(Ordering::Relaxed)).then(|| (self.clone(), self.occupy()))
+        let most = self.send.current_max_send_streams();
+        if most == UNKNOWN || self.streams.open.load(Ordering::Relaxed) >= most {
+            return None;
+        }
+        let mut free = self.clone();
+        // It fails where the endpoint has said GOAWAY, which is no reason to lose a try.
+        let gone = matches!(free.send.poll_ready(&mut noop()), Poll::Ready(Err(_)));
+        self.streams.gone.fetch_or(gone, Ordering::Relaxed);
+        (!self.streams.gone.load(Ordering::Relaxed)).then(|| (free, self.occupy()))
     }
 
     fn occupy(&self) -> OpenStream {

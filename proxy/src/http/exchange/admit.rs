@@ -4,17 +4,18 @@
 
 use super::{Call, Failed, Known, deadline::Deadlines};
 use crate::{
-    balance,
+    balance::{self, Dice},
     cause::Cause,
     guard::{
         bulkhead::{Entry, Permit, Waiting},
         rate::RateKey,
     },
     http::{Worker, client::Client, wire::alarm::Alarm},
-    middleware::{self, Answer, Changes, Request},
+    middleware::{self, Answer, Changes, Edit, Request},
     route::Route,
 };
-use http::Method;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderValue, Method, header::SEC_WEBSOCKET_KEY};
 use std::{
     future::{Future, poll_fn},
     net::IpAddr,
@@ -78,6 +79,9 @@ pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Resu
         admitted.instead = Some(answer);
         return Ok(admitted);
     }
+    if call.request.protocol.is_some() {
+        admitted.changes.request.push(websocket_key(&worker.dice));
+    }
     if let Err(answer) = guard(worker, known, route, &request, now, &mut admitted) {
         return Err(answer.with_cors(&admitted.changes).into());
     }
@@ -134,6 +138,14 @@ fn within_limits(route: &Route, call: &Call) -> Result<(), Cause> {
         };
     }
     Ok(())
+}
+
+/// The key of a WebSocket's handshake, which HTTP/2 has none of and HTTP/1 needs (RFC 8441, section 5; RFC 6455, section
+/// 4.1). It is no secret: it shows that an answer is to this request.
+fn websocket_key(dice: &Dice) -> Edit {
+    let key = [dice.number().to_be_bytes(), dice.number().to_be_bytes()].concat();
+    let key = HeaderValue::try_from(STANDARD.encode(key)).unwrap_or(HeaderValue::from_static(""));
+    Edit::Set(SEC_WEBSOCKET_KEY, key)
 }
 
 fn overloaded() -> Answer {

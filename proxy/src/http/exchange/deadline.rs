@@ -70,13 +70,6 @@ impl Deadlines {
         self.moved = now;
     }
 
-    /// How long a connection may take to open, of at most `limit`.
-    #[must_use]
-    pub fn to_connect(&self, now: Instant, limit: Duration) -> Duration {
-        let nearest = [self.head, self.this_try, self.whole].into_iter().flatten().min();
-        nearest.map_or(limit, |deadline| limit.min(deadline.saturating_duration_since(now)))
-    }
-
     /// The nearest deadline; `uploading` while a part of the request's body is awaited.
     #[must_use]
     pub fn nearest(&self, uploading: bool) -> Option<Instant> {

@@ -19,7 +19,7 @@ use super::{
     Worker,
     client::Client,
     head::{RequestHead, framing::Framing, hygiene::Hop},
-    wire::alarm::Alarm,
+    wire::{Frame, alarm::Alarm},
 };
 use crate::{
     cause::Cause,
@@ -29,7 +29,8 @@ use crate::{
     route::Route,
 };
 use bytes::Bytes;
-use std::sync::Arc;
+use http::{HeaderMap, Version};
+use std::{mem, sync::Arc, task::Poll};
 use tokio::time::Instant;
 
 /// Who is connected, and where; made once for a connection.
@@ -134,7 +135,10 @@ pub async fn exchange<C: Client>(
                 "answered by the proxy"
             );
             if client.is_answered() {
-                client.abort();
+                let tell = grpc && call.request.version == Version::HTTP_2;
+                if !(tell && end_call(client, answer.grpc_trailers(&worker.node)).await) {
+                    client.abort();
+                }
             } else {
                 // Whoever breaks the rules may mean something else by what follows; and so does what follows CONNECT.
                 let astray = answer.status == 400 || answer.cause == Cause::MethodRefused;
@@ -168,6 +172,19 @@ async fn answered<C: Client>(
     relay::relay(worker, known, route, call, &mut admitted, tried, client, alarm, &mut deadlines, record)
         .await
         .map_err(|failed| failed.with_cors(&admitted.changes))
+}
+
+/// Ends a gRPC call whose answer has begun with a status, which says more than a reset. False where the client does not
+/// even read what is already there.
+async fn end_call<C: Client>(client: &mut C, mut trailers: HeaderMap) -> bool {
+    std::future::poll_fn(|context| {
+        if !matches!(client.poll_ready(context), Poll::Ready(Ok(()))) {
+            return Poll::Ready(false);
+        }
+        client.put(Frame::Trailers(mem::take(&mut trailers)));
+        Poll::Ready(matches!(client.poll_flush(context), Poll::Ready(Ok(()))))
+    })
+    .await
 }
 
 /// Sends an answer of the proxy's own.

@@ -21,7 +21,7 @@ use crate::{
         mirror,
         wire::{Broken, Side, alarm::Alarm},
     },
-    middleware::{self, Edit},
+    middleware::{self, Answer, Edit},
     route::Route,
 };
 use http::{Version, header::SET_COOKIE};
@@ -47,13 +47,18 @@ pub async fn relay<C: Client>(
     record: &mut Record,
 ) -> Result<(), Failed> {
     let Tried { mut exchange, head, framing, endpoint, mut replay } = tried;
-    record.answered(head.status);
     stick(route, admitted, &endpoint);
     if worker.is_leaving(known) {
         client.leave();
     }
     let edits = &admitted.changes.response;
     let tunnel = head.status == 101;
+    if call.request.protocol.is_some() && !tunnel && (200..300).contains(&head.status) {
+        // To this client any 2xx would say that the endpoint agreed (RFC 8441, section 5).
+        record.failed(Cause::BadAnswer);
+        let text = "the endpoint answered, but did not change the protocol";
+        return Err(Answer::of(Cause::BadAnswer).with_text(text).into());
+    }
     if tunnel {
         if call.upgrade.is_none() {
             record.failed(Cause::BadAnswer);
@@ -66,6 +71,7 @@ pub async fn relay<C: Client>(
         replay.settle(admitted.changes.mirror);
         client.put_head(&head, edits, framing);
     }
+    record.answered(head.status);
     let mut course = Course {
         downloaded: framing == Framing::Empty && !tunnel,
         flushed: false,
@@ -90,6 +96,7 @@ pub async fn relay<C: Client>(
     exchange.finish(replay.is_finished() && !course.upload_failed);
     drop(endpoint);
     if admitted.changes.mirror
+        && call.upgrade.is_none()
         && let Some(body) = replay.into_kept()
     {
         mirror::send(worker, route, call, &admitted.changes, body);

@@ -179,18 +179,22 @@ async fn connect<C: Client>(
     alarm: &mut Alarm,
     deadlines: &Deadlines,
 ) -> Result<Result<Exchange, Error>, Failed> {
-    let Course { worker, route, .. } = course;
+    let Course { worker, route, call, .. } = course;
+    let upgrade = call.upgrade.is_some();
     // After a stale connection the next ones of the pool may be stale too, so a second try opens its own.
     if course.tries <= 1
-        && let Some(exchange) = worker.pool.kept(endpoint.state(), &route.upstream)
+        && let Some(exchange) = worker.pool.kept(endpoint.state(), &route.upstream, upgrade)
     {
         return Ok(Ok(exchange));
     }
     let limit = route.policy.timeouts.connect.unwrap_or(worker.timeouts.connect);
-    let limit = deadlines.to_connect(Instant::now(), limit);
     // On the heap, for it is rare and large: every exchange would be as large otherwise.
-    let open = Box::pin(worker.pool.open(endpoint.state(), &route.upstream, limit));
-    admit::while_there(client, alarm, deadlines, open).await
+    let open = Box::pin(worker.pool.open(endpoint.state(), &route.upstream, upgrade, limit));
+    match admit::while_there(client, alarm, deadlines, open).await {
+        // The time of this try alone is over, and nothing was sent.
+        Err(Failed::Answer(answer)) if answer.cause == Cause::TryTimeout => Ok(Err(Error::Late)),
+        opened => opened,
+    }
 }
 
 fn of_connect(error: &Error) -> NoAnswer {

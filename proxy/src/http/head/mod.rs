@@ -183,6 +183,11 @@ impl RequestHead {
     }
 }
 
+/// Whether a value of `Host` names a host alone: what else it has, some would take for a path or a user's name.
+fn is_host(value: &[u8]) -> bool {
+    !value.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#' | b'@' | b' ' | b'\t' | b','))
+}
+
 /// Whether a field's name is this lower-case one.
 fn is_named(name: &[u8], lower: &str) -> bool {
     name.len() == lower.len() && name.eq_ignore_ascii_case(lower.as_bytes())

@@ -4,7 +4,7 @@
 //! In: bytes that begin with a head, and how large it may be. Out: the head and its size, or that more is needed, or
 //! what is wrong with it.
 
-use super::{Head, Kind, Line, RequestHead, ResponseHead};
+use super::{Head, Kind, Line, RequestHead, ResponseHead, is_host};
 use bytes::{Bytes, BytesMut};
 use http::{Method, Version};
 use httparse::{Header, Status};
@@ -225,7 +225,7 @@ fn host(head: &Head) -> Result<Option<Bytes>, Error> {
         return Err(Error::Syntax("there is more than one Host"));
     }
     let Some(host) = host else { return Ok(None) };
-    if host.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#' | b'@' | b' ' | b'\t' | b',')) {
+    if !is_host(host) {
         return Err(Error::Syntax("the Host is not a host"));
     }
     Ok(Some(head.share(host)))

@@ -3,7 +3,7 @@
 //! In: headers of HTTP/2, or a head with the changes that the way asks for. Out: the other. What HTTP/2 forbids (fields
 //! of the connection) is refused or left out; cookies that came in several lines are joined (RFC 9113, section 8.2.3).
 
-use super::{Head, Kind, Line, RequestHead, ResponseHead, hygiene, hygiene::Hop, write};
+use super::{Head, Kind, Line, RequestHead, ResponseHead, hygiene, hygiene::Hop, is_host, write};
 use crate::middleware::Edit;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{
@@ -18,8 +18,8 @@ pub enum Error {
     /// A field that belongs to a connection of HTTP/1 (RFC 9113, section 8.2.2).
     #[error("an HTTP/2 message has a field of HTTP/1 connections")]
     ConnectionField,
-    /// `Host` and `:authority` differ.
-    #[error("Host and :authority differ")]
+    /// `Host` and `:authority` differ, or are no host.
+    #[error("Host and :authority differ, or are not a host")]
     Host,
     /// The target, or a field, cannot be written in the other version.
     #[error("the request's target is not one that can be forwarded")]
@@ -45,15 +45,16 @@ pub fn request(parts: &Parts) -> Result<RequestHead, Error> {
         (None, [host]) => Some(host.clone()),
         (_, _) => return Err(Error::Host),
     };
-    if host.as_ref().is_some_and(|host| host.contains(&b'@')) {
+    if host.as_ref().is_some_and(|host| !is_host(host)) {
         return Err(Error::Host);
     }
     let protocol = parts.extensions.get::<h2::ext::Protocol>();
     let protocol = protocol.map(|protocol| Bytes::copy_from_slice(protocol.as_str().as_bytes()));
     let target = match (parts.uri.path_and_query(), &parts.method) {
-        (Some(target), _) if target.as_str().starts_with('/') || target.as_str() == "*" => {
+        (Some(target), _) if target.as_str().starts_with('/') => {
             Bytes::copy_from_slice(target.as_str().as_bytes())
         }
+        (Some(target), &Method::OPTIONS) if target.as_str() == "*" => Bytes::from_static(b"*"),
         (_, &Method::CONNECT) => Bytes::new(),
         _ => return Err(Error::Target),
     };
