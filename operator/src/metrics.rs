@@ -84,3 +84,25 @@ impl Shown {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_metrics_has_them_all() {
+        let shown = Shown {
+            leads: Arc::default(),
+            teller: SharedTeller::default(),
+            current: watch::channel(None).1,
+            confirmed: Arc::default(),
+        };
+        let text = shown.metrics().unwrap();
+        let types: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        assert!(types.contains(&"weft_leader gauge"), "{text}");
+        let (_, page) = include_str!("../../docs/metrics.md").split_once("## The operator\n").unwrap();
+        let told = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+        let told: Vec<_> = told.map(|(name, rest)| format!("{name} {}", &rest[.."gauge".len()])).collect();
+        assert_eq!(told, types);
+    }
+}

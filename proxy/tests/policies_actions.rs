@@ -9,7 +9,7 @@ use common::{
     backend::Backend,
     connect, dead, free_port, http,
     message::{Message, exchange},
-    policy::{asking, begin, eventually, flag, request, request_with},
+    policy::{asking, begin, eventually, flag, one_a_second, request, request_with},
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use weft_contract::{
     Policy, ServiceKey,
     policy::{
         Actions, Cors, Fault, FaultAbort, FaultDelay, HeaderChange, HeaderMatch, Mirror, PathRewrite,
-        RateLimit, Redirect,
+        Redirect,
     },
 };
 
@@ -196,13 +196,7 @@ async fn a_page_can_read_why_the_proxy_refused() {
             ports[3],
             &[dead()],
             with_cors(|policy| {
-                policy.rate_limit = Some(RateLimit {
-                    average: 1,
-                    burst: 1,
-                    key: Default::default(),
-                    scope: Default::default(),
-                    proxies: 1,
-                });
+                policy.rate_limit = Some(one_a_second());
                 policy.timeouts.connect = Some(Duration::from_millis(50));
             }),
         ),

@@ -9,13 +9,13 @@ use common::{
     backend::{Backend, ok},
     connect, dead, free_port,
     message::{Message, exchange, read},
-    policy::{asking, begin, eventually, flag, request, request_with},
+    policy::{asking, begin, eventually, flag, one_a_second, request, request_with},
     within,
 };
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use weft_contract::{
     Policy, Service,
-    policy::{FaultAbort, RateLimit, Redirect, Scheme},
+    policy::{FaultAbort, Redirect, Scheme},
 };
 use weft_proxy::cause::Cause;
 
@@ -94,8 +94,7 @@ fn by_requests(hello: &Backend) -> Vec<Case> {
 
 fn by_policies(backends: &Backends) -> Vec<Case> {
     let (hello, mute) = (backends.hello.address, backends.mute.address);
-    let limit =
-        RateLimit { average: 1, burst: 1, key: Default::default(), scope: Default::default(), proxies: 1 };
+    let limit = one_a_second();
     let redirect =
         Redirect { status: 302, scheme: None, host: Some("a.example".into()), port: None, path: None };
     vec![

@@ -99,8 +99,8 @@ async fn assert_sticks(algorithm: HashKey, fields: impl Fn(usize) -> String) {
     for key in 0..30 {
         first.push(ask_for(key).await);
     }
-    for (key, same) in first.iter().enumerate() {
-        assert_eq!(ask_for(key).await, *same, "{key}");
+    for (key, found) in first.iter().enumerate() {
+        assert_eq!(ask_for(key).await, *found, "{key}");
     }
     assert!(counts(&backends).iter().all(|count| *count > 0), "{:?}", counts(&backends));
 

@@ -206,3 +206,7 @@ impl fmt::Debug for Metrics {
         formatter.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "page_tests.rs"]
+mod tests;

@@ -9,7 +9,10 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::{Instant, sleep},
 };
-use weft_contract::{Confirmation, NodeConfiguration, Policy, Service, encode};
+use weft_contract::{
+    Confirmation, NodeConfiguration, Policy, Service, encode,
+    policy::{RateLimit, RateLimitKey, RateLimitScope},
+};
 use weft_proxy::configuration::Content;
 
 /// A Service whose policy is the default but for what `change` does.
@@ -22,6 +25,12 @@ pub fn asking(
     let mut service = http(name, listener, endpoints);
     change(&mut service.policy);
     service
+}
+
+/// A limit of one request a second for each client.
+pub fn one_a_second() -> RateLimit {
+    let (key, scope) = (RateLimitKey::default(), RateLimitScope::default());
+    RateLimit { average: 1, burst: 1, key, scope, proxies: 1 }
 }
 
 /// A request without a body.
