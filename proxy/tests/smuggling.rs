@@ -9,9 +9,12 @@
 mod common;
 
 use common::{
-    Mesh, free_port, http,
+    Mesh,
+    backend::Backend,
+    free_port, http,
     raw::{Raw, split, statuses, until_closed},
 };
+use weft_contract::policy::Scheme;
 
 /// What stands behind each case; the backend must see it only where the case itself went on.
 const BEHIND: &[u8] = b"GET /behind HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -414,4 +417,32 @@ async fn bytes_behind_an_answer_are_no_answer_to_the_next_request() {
         assert!(!came.contains("smuggled"), "{came}");
         assert_eq!(came.contains("45"), head.contains("304"), "a 204 has no length: {came}");
     }
+}
+
+#[tokio::test]
+async fn what_http_2_cannot_say_is_the_clients_fault_and_not_the_endpoints() {
+    let backend = Backend::connections(|stream, _, _| async move {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            respond.send_response(::http::Response::new(()), true).unwrap();
+        }
+    })
+    .await;
+    let port = free_port();
+    let mut service = http("web", port, &[backend.address]);
+    service.ports[0].scheme = Scheme::H2c;
+    let mesh = Mesh::with(vec![service]).await;
+    // More than it takes to eject an endpoint.
+    for _ in 0..20 {
+        for request in ["GET / HTTP/1.1\r\nHost: a\"b\r\n\r\n", "GET / HTTP/1.1\r\nHost: [\r\n\r\n"] {
+            let came = until_closed(port, &[request.as_bytes(), BEHIND].concat(), false).await;
+            assert_eq!(statuses(&came), [400], "{}", text(&came));
+        }
+    }
+    let came = until_closed(port, BEHIND, true).await;
+    assert!(came.starts_with(b"HTTP/1.1 200 "), "{}", text(&came));
+    let metrics = mesh.admin("/metrics").await;
+    let failures = metrics.text().lines().filter(|line| line.starts_with("weft_upstream_failures_total{"));
+    let failures: Vec<_> = failures.filter(|line| !line.ends_with(" 0")).collect();
+    assert!(failures.is_empty(), "{failures:?}");
 }

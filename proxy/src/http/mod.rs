@@ -16,6 +16,7 @@
 mod client;
 mod endpoint;
 mod exchange;
+pub mod fuzz;
 mod head;
 mod mirror;
 mod wire;

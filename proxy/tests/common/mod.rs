@@ -12,8 +12,11 @@ pub mod policy;
 pub mod raw;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
-    sync::atomic::{AtomicU16, Ordering},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
+    sync::{
+        Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 use tempfile::TempDir;
@@ -126,13 +129,18 @@ pub fn tcp(name: &str, listener: u16, endpoints: &[SocketAddr]) -> Service {
     service(name, listener, Protocol::Tcp, endpoints)
 }
 
-/// A port that nobody has. Below those that the kernel gives to clients, so that none takes it meanwhile.
+/// A port that nobody has. Below those that the kernel gives to clients, so that none takes it meanwhile. Proxies share the
+/// ports that they listen on, so that another test's could take half of the connections: the UDP port of the same number
+/// is held as a sign for all tests on this machine.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
+    static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     let start = u16::try_from(std::process::id() % 18_000).unwrap();
     loop {
         let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
-        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+        let held = UdpSocket::bind((Ipv4Addr::LOCALHOST, port));
+        if let (Ok(held), Ok(_)) = (held, TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))) {
+            HELD.lock().unwrap().push(held);
             return port;
         }
     }
