@@ -15,7 +15,7 @@ use crate::{
     middleware::Answer,
 };
 use bytes::Bytes;
-use h2::{RecvStream, server::SendResponse};
+use h2::{Reason, RecvStream, server::SendResponse};
 use http::Request;
 use std::{
     future::{Future, poll_fn},
@@ -24,7 +24,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::Poll,
+    task::{Poll, ready},
     time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -38,6 +38,13 @@ const MOST_STREAMS: u32 = 256;
 /// How many streams that the client has reset may wait to be cleaned up before the connection is ended as an attack
 /// (CVE-2023-44487, "rapid reset").
 const MOST_RESET: usize = 100;
+/// How many requests a client may give up right away, once they are more than half of all its requests: each costs an
+/// endpoint work, and nobody reads the answer.
+const MOST_HASTY: usize = 200;
+/// What is right away.
+const HASTY: Duration = Duration::from_secs(1);
+/// How long a client that was told to go may take to do so when nothing is under way.
+const LEAVING: Duration = Duration::from_secs(5);
 /// How much of one stream's answer waits in memory for a client that does not read.
 const LARGEST_SEND_BUFFER: usize = 256 * 1024;
 /// How long a connection of a retiring proxy goes on before its client is told: until the mesh's Services lead elsewhere,
@@ -46,8 +53,17 @@ const BEFORE_GOAWAY: Duration = Duration::from_secs(1);
 /// How long the first settings may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Counts the requests that are under way.
-struct UnderWay(Arc<AtomicUsize>);
+/// The requests of a connection.
+#[derive(Default)]
+struct Requests {
+    all: AtomicUsize,
+    under_way: AtomicUsize,
+    /// The client gave up right away.
+    hasty: AtomicUsize,
+}
+
+/// One that is under way, until this is dropped.
+struct UnderWay(Arc<Requests>);
 
 /// Serves a connection to its end.
 pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, io: Rewound) {
@@ -63,40 +79,47 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, io: Rewound) {
         .enable_connect_protocol();
     let handshake = timeout(HANDSHAKE, builder.handshake::<_, Bytes>(io));
     let Ok(Ok(mut connection)) = handshake.await else { return };
-    let under_way = Arc::new(AtomicUsize::new(0));
+    let requests = Arc::new(Requests::default());
     let mut leave = pin!(told_to_leave(worker, &known));
     let mut alarm = Alarm::default();
     let mut leaving = false;
     loop {
         let mut rests = None;
         let accepted = poll_fn(|context| {
-            if let Poll::Ready(accepted) = connection.poll_accept(context) {
-                return Poll::Ready(accepted);
-            }
-            if !leaving && leave.as_mut().poll(context).is_ready() {
-                leaving = true;
+            loop {
+                if let Poll::Ready(accepted) = connection.poll_accept(context) {
+                    return Poll::Ready(accepted);
+                }
+                if leaving || leave.as_mut().poll(context).is_pending() {
+                    if requests.under_way.load(Ordering::Relaxed) > 0 {
+                        return Poll::Pending;
+                    }
+                    let patience = if leaving { LEAVING } else { worker.timeouts.idle };
+                    let until = *rests.get_or_insert_with(|| Instant::now() + patience);
+                    ready!(alarm.poll(context, until));
+                    if leaving {
+                        return Poll::Ready(None); // it does not even read that it shall go
+                    }
+                }
+                (leaving, rests) = (true, None);
                 connection.graceful_shutdown();
-                return connection.poll_accept(context);
             }
-            if under_way.load(Ordering::Relaxed) > 0 {
-                return Poll::Pending;
-            }
-            let until = *rests.get_or_insert_with(|| Instant::now() + worker.timeouts.idle);
-            if alarm.poll(context, until).is_ready() {
-                leaving = true;
-                connection.graceful_shutdown();
-                return connection.poll_accept(context);
-            }
-            Poll::Pending
         })
         .await;
         let Some(Ok((request, respond))) = accepted else { return };
-        under_way.fetch_add(1, Ordering::Relaxed);
-        let counted = UnderWay(Arc::clone(&under_way));
+        if requests.is_attack() {
+            tracing::debug!(client = %known.client.address, "ended: the client resets what it asks for");
+            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            continue;
+        }
+        let counted = UnderWay::new(&requests);
         let (worker, known) = (Arc::clone(worker), Arc::clone(&known));
         tokio::spawn(async move {
-            let _counted = counted;
-            serve_request(&worker, &known, request, respond).await;
+            let started = Instant::now();
+            let answered = serve_request(&worker, &known, request, respond).await;
+            if !answered && started.elapsed() < HASTY {
+                counted.0.hasty.fetch_add(1, Ordering::Relaxed);
+            }
         });
     }
 }
@@ -113,18 +136,38 @@ async fn told_to_leave(worker: &Worker, known: &Known) {
     }
 }
 
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+// === impl Requests ===
+
+impl Requests {
+    fn is_attack(&self) -> bool {
+        let hasty = self.hasty.load(Ordering::Relaxed);
+        hasty > MOST_HASTY && hasty * 2 > self.all.load(Ordering::Relaxed)
     }
 }
 
+// === impl UnderWay ===
+
+impl UnderWay {
+    fn new(requests: &Arc<Requests>) -> Self {
+        requests.all.fetch_add(1, Ordering::Relaxed);
+        requests.under_way.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(requests))
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Serves a request; false where its client gave up before there was an answer.
 async fn serve_request(
     worker: &Worker,
     known: &Known,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-) {
+) -> bool {
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     let ended = body.is_end_stream();
@@ -137,7 +180,8 @@ async fn serve_request(
         Ok(read) => read,
         Err(error) => {
             let answer = Answer::of(Cause::BadRequest).with_text(error.to_string());
-            return refuse(worker, known, Http2Client::unread(respond, stream), &answer).await;
+            refuse(worker, known, Http2Client::unread(respond, stream), &answer).await;
+            return true;
         }
     };
     let framing = match length {
@@ -152,6 +196,7 @@ async fn serve_request(
     let mut client = Http2Client::new(respond, stream, &request);
     let call = Call { started, route: worker.route(known), request, hop, framing, upgrade };
     exchange(worker, known, call, &mut client, &mut Alarm::default()).await;
+    client.is_answered()
 }
 
 /// Answers what cannot be exchanged.

@@ -2,7 +2,7 @@
 //!
 //! In: an address and what is spoken there. Out: a connection of HTTP/1, or one of HTTP/2 that streams can be opened on.
 
-use super::pool::{Multiplexed, Turn, UNKNOWN};
+use super::pool::{MOST_STREAMS, Multiplexed, Turn, UNKNOWN};
 use crate::{
     cause::Cause,
     http::wire::{http1::Http1, stream::Stream},
@@ -14,10 +14,14 @@ use std::{io, net::SocketAddr};
 use tokio::net::TcpStream;
 use weft_contract::policy::Scheme;
 
-/// How much of one answer, and of all answers of a connection, an endpoint may send before it is asked for more: what a
-/// fast network carries within one round trip.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// How much of one answer an endpoint may send before it is asked for more: what a fast network carries within one round
+/// trip.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// And of all answers of a connection: of each stream that it has, so that clients who do not read hold up nobody else.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS;
+/// What small pieces that wait for their clients may cost in memory, as `h2` counts (256 bytes each). Above, it ends the
+/// connection with all its streams, which a few streams of tiny messages to slow clients must not bring about.
+const SMALL_PIECES: usize = 64 * 1024 * 1024;
 /// The largest head of an answer.
 const LARGEST_HEAD: u32 = 256 * 1024;
 
@@ -105,6 +109,7 @@ async fn multiplexed(stream: Stream, turn: Option<Turn>) -> Result<Opened, Error
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(LARGEST_HEAD)
         .initial_max_send_streams(UNKNOWN)
+        .data_frame_budget(SMALL_PIECES)
         .enable_push(false);
     let (send, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(Error::Http2)?;
     Ok(Opened::Many(Multiplexed::drive(send, connection, turn)))

@@ -52,6 +52,9 @@ type Key = (u64, u64);
 /// How many streams a connection of HTTP/2 seems to take before its endpoint has said how many: a number that none says.
 pub(super) const UNKNOWN: usize = 1_000_003;
 
+/// How many streams a connection of HTTP/2 has at most, whatever its endpoint takes: about what common servers take.
+pub(super) const MOST_STREAMS: u32 = 100;
+
 /// Held while an HTTP/2 connection is opened, up to the endpoint's settings.
 pub(super) type Turn = OwnedMutexGuard<()>;
 
@@ -321,7 +324,8 @@ impl Multiplexed {
     /// Another stream, where there is room for one.
     fn stream(&self) -> Option<(Self, OpenStream)> {
         let most = self.send.current_max_send_streams();
-        if most == UNKNOWN || self.streams.open.load(Ordering::Relaxed) >= most {
+        let open = self.streams.open.load(Ordering::Relaxed);
+        if most == UNKNOWN || open >= most.min(MOST_STREAMS as usize) {
             return None;
         }
         let mut free = self.clone();
