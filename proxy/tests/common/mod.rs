@@ -138,7 +138,8 @@ pub fn free_port() -> u16 {
     let start = u16::try_from(std::process::id() % 18_000).unwrap();
     loop {
         let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
-        let held = UdpSocket::bind((Ipv4Addr::LOCALHOST, port));
+        // Not the address that tests use, for one may answer DNS there.
+        let held = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 2), port));
         if let (Ok(held), Ok(_)) = (held, TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))) {
             HELD.lock().unwrap().push(held);
             return port;
