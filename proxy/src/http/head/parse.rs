@@ -217,6 +217,11 @@ fn ends_are_whole(head: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether nothing in a host, with or without a port, could make two programs see two different ones.
+fn may_be_host(host: &[u8]) -> bool {
+    !host.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#' | b'@' | b' ' | b'\t' | b','))
+}
+
 /// The one Host of a request.
 fn host(head: &Head) -> Result<Option<Bytes>, Error> {
     let mut hosts = head.of_kind(Kind::Host);
@@ -225,7 +230,7 @@ fn host(head: &Head) -> Result<Option<Bytes>, Error> {
         return Err(Error::Syntax("there is more than one Host"));
     }
     let Some(host) = host else { return Ok(None) };
-    if host.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#' | b'@' | b' ' | b'\t' | b',')) {
+    if !may_be_host(host) {
         return Err(Error::Syntax("the Host is not a host"));
     }
     Ok(Some(head.share(host)))
@@ -254,7 +259,7 @@ fn origin_form(target: Bytes, method: &Method) -> Result<(Bytes, Option<Bytes>),
     let rest = target.slice(prefix.len()..);
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let authority = rest.slice(..end);
-    if authority.is_empty() || authority.contains(&b'@') || rest[end..].contains(&b'#') {
+    if authority.is_empty() || !may_be_host(&authority) || rest[end..].contains(&b'#') {
         return Err(Error::Syntax("the target's URL is not one that can be forwarded"));
     }
     let path = match rest.get(end) {
