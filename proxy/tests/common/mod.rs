@@ -134,12 +134,12 @@ pub fn tcp(name: &str, listener: u16, endpoints: &[SocketAddr]) -> Service {
 /// is held as a sign for all tests on this machine.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
+    const HELD_ON: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2); // where nobody serves DNS
     static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     let start = u16::try_from(std::process::id() % 18_000).unwrap();
     loop {
         let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
-        // Not the address that tests use, for one may answer DNS there.
-        let held = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 2), port));
+        let held = UdpSocket::bind((HELD_ON, port));
         if let (Ok(held), Ok(_)) = (held, TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))) {
             HELD.lock().unwrap().push(held);
             return port;

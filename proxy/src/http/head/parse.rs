@@ -254,7 +254,7 @@ fn origin_form(target: Bytes, method: &Method) -> Result<(Bytes, Option<Bytes>),
     let rest = target.slice(prefix.len()..);
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let authority = rest.slice(..end);
-    if authority.is_empty() || authority.contains(&b'@') || rest[end..].contains(&b'#') {
+    if authority.is_empty() || !is_host(&authority) || rest[end..].contains(&b'#') {
         return Err(Error::Syntax("the target's URL is not one that can be forwarded"));
     }
     let path = match rest.get(end) {

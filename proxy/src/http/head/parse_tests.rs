@@ -53,6 +53,7 @@ fn targets_become_what_an_endpoint_wants() {
         ("GET ** HTTP/1.1", Err(())),
         ("GET http:// HTTP/1.1", Err(())),
         ("GET http://u@b/ HTTP/1.1", Err(())),
+        ("GET http://b,c/ HTTP/1.1", Err(())),
         ("GET http:/b HTTP/1.1", Err(())),
         ("GET b HTTP/1.1", Err(())),
         ("GET /# HTTP/1.1", Err(())),
