@@ -124,7 +124,8 @@ pub fn tcp(name: &str, listener: u16, endpoints: &[SocketAddr]) -> Service {
 /// A port that nobody has. Below those that the kernel gives to clients, so that none takes it meanwhile.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 18_000).unwrap();
+    // Far from those of the processes started next to this one: two proxies can share a port without either noticing.
+    let start = u16::try_from(std::process::id() % 60 * 331).unwrap();
     loop {
         let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
         if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
