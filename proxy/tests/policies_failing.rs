@@ -237,7 +237,7 @@ async fn a_get_is_never_lost_even_where_the_end_comes_at_the_same_moment() {
     let closed = Arc::new(AtomicUsize::new(0));
     let backend = closing(Arc::clone(&closed)).await;
     let (_mesh, port) = mesh(&[backend.address], |_| {}).await;
-    let clients = (0..20).map(|_| async {
+    let clients = (0..20).map(|_| async move {
         let mut client = connect(port).await;
         for _ in 0..20 {
             let answer = exchange(&mut client, GET.as_bytes()).await;

@@ -339,11 +339,11 @@ async fn a_place_is_given_back_on_every_way_out() {
     for sent in
         [request("GET /late", &[]), "POST /late HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf".into()]
     {
+        let before = backend.requests().len();
         let mut client = connect(port).await;
         begin(&mut client, &sent).await;
-        let busy = async || flag(&ask(port, GET).await) == Some("overloaded");
         if sent.starts_with("GET") {
-            eventually("it is under way", busy).await;
+            under_way(&backend, before + 1).await;
         }
         socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
         drop(client);
