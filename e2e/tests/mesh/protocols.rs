@@ -113,7 +113,8 @@ async fn grpc_of_every_kind_is_balanced_per_call_over_one_connection() -> Result
             let proxy = scene.cluster.proxy_address(node).await?;
             ensure!(summary.peers.keys().eq([&proxy]), "past the proxy {proxy}: {summary:?}");
             let fewest = summary.pods.values().min().copied().unwrap_or_default();
-            ensure!(summary.pods.len() == 3 && fewest >= summary.sent / 10, "{kind}: {:?}", summary.pods);
+            // By latency, so not evenly: but every pod has its part.
+            ensure!(summary.pods.len() == 3 && fewest >= summary.sent / 40, "{kind}: {:?}", summary.pods);
         }
     }
     statuses(&scene).await?;
