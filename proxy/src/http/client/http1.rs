@@ -7,7 +7,7 @@ use super::{
     http2,
     linger::linger,
     side::{Client, Http1Client, Next, Own},
-    upgrade,
+    upgrade::{self, Agreed},
 };
 use crate::{
     cause::Cause,
@@ -65,8 +65,8 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, tcp: TcpStream) {
         let turn = Box::pin(turn(worker, &known, route, connection, &mut alarm, first));
         connection = match turn.await {
             Turn::Next(next) => next,
-            Turn::Http2(before, skip, stream) => {
-                let io = Rewound::new(before, skip, stream);
+            Turn::Http2(before, stream) => {
+                let io = Rewound::new(before, stream);
                 return Box::pin(http2::serve(worker, known, io)).await; // large, and few
             }
             Turn::End => return,
@@ -108,7 +108,7 @@ async fn rest(
 /// How the connection goes on after one turn.
 enum Turn {
     Next(Box<Http1>),
-    Http2(Bytes, usize, Stream),
+    Http2(Bytes, Stream),
     End,
 }
 
@@ -124,7 +124,7 @@ async fn turn(
     let limits = route.as_ref().map(|route| route.policy.limits.clone()).unwrap_or_default();
     let request = match read(&mut connection, alarm, &limits, first).await {
         Came::Request(request) => request,
-        Came::Http2 => return Turn::Http2(connection.input.split().freeze(), 0, connection.stream),
+        Came::Http2 => return Turn::Http2(connection.input.split().freeze(), connection.stream),
         Came::Nothing => return Turn::End,
         Came::Refused(answer) => return refuse(worker, known, connection, answer).await,
     };
@@ -139,8 +139,10 @@ async fn turn(
             return refuse(worker, known, connection, answer).await;
         }
     };
-    if let Some((before, skip)) = upgrade::h2c(&request, &hop, framing, &mut connection).await {
-        return Turn::Http2(before, skip, connection.stream);
+    match upgrade::h2c(&request, &hop, framing, &mut connection).await {
+        Agreed::No => {}
+        Agreed::Http2(before) => return Turn::Http2(before, connection.stream),
+        Agreed::Broken => return Turn::End,
     }
     let upgrade = upgrade::protocol(&request, &hop);
     connection.expect_body(framing);

@@ -4,8 +4,9 @@
 //! with which a connection of HTTP/2 would have said the same.
 //!
 //! RFC 7540, section 3.2: after a 101 the connection is HTTP/2, and the request is its stream 1. `h2` knows connections
-//! that begin with the preface only, so it is shown one: the preface, the settings of the request's `HTTP2-Settings`, and
-//! the request itself as a frame. The client's own preface, which follows, is left out.
+//! that begin with the preface only, so it is shown one: the preface and the settings that the client sends behind the
+//! 101, then the request itself as a frame. The client's own settings come first for they are the ones that are to be
+//! acknowledged: those of `HTTP2-Settings` never are, and some clients (curl) end a connection that does.
 
 use super::http1::PREFACE;
 use crate::http::{
@@ -14,10 +15,15 @@ use crate::http::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::{BufMut, Bytes, BytesMut};
-use std::future::poll_fn;
+use std::{future::poll_fn, time::Duration};
+use tokio::time::timeout;
 
 /// The largest payload of a frame that every receiver takes (RFC 9113, section 4.2).
 const LARGEST_FRAME: usize = 16_384;
+/// The size of a frame's head (RFC 9113, section 4.1).
+const FRAME_HEAD: usize = 9;
+/// How long a client may take to send its first settings.
+const FIRST_SETTINGS: Duration = Duration::from_secs(10);
 /// Frame types and flags (RFC 9113, section 6).
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
@@ -36,14 +42,39 @@ pub(super) fn protocol(request: &RequestHead, hop: &Hop) -> Option<Bytes> {
     wanted.next().map(Bytes::copy_from_slice)
 }
 
-/// Agrees to HTTP/2 where a request asks for it; what the connection shall be read as if it had begun with, and how much
-/// of the client's own preface is still to come. A request with a body is served by HTTP/1, as the RFC allows.
+/// What becomes of a request that may ask for HTTP/2.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Agreed {
+    /// It is served as it came. A request with a body is, as the RFC allows.
+    No,
+    /// The connection is HTTP/2, and shall be read as if it had begun with these bytes.
+    Http2(Bytes),
+    /// The client was told so, and then spoke something else.
+    Broken,
+}
+
+/// Agrees to HTTP/2 where a request asks for it, and waits for the client's first settings.
 pub(super) async fn h2c(
     request: &RequestHead,
     hop: &Hop,
     framing: Framing,
     connection: &mut Http1,
-) -> Option<(Bytes, usize)> {
+) -> Agreed {
+    let Some(headers) = asked(request, hop, framing, &connection.input) else { return Agreed::No };
+    let agreed = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    connection.output.small().extend_from_slice(agreed);
+    if poll_fn(|context| connection.poll_flush(context)).await.is_err() {
+        return Agreed::Broken;
+    }
+    let begun = timeout(FIRST_SETTINGS, begun(connection));
+    let Ok(Some(mut as_if)) = begun.await else { return Agreed::Broken };
+    as_if.extend_from_slice(&headers);
+    as_if.extend_from_slice(&connection.input.split());
+    Agreed::Http2(as_if.freeze())
+}
+
+/// The request as frames of HTTP/2, where it asks for that.
+fn asked(request: &RequestHead, hop: &Hop, framing: Framing, input: &[u8]) -> Option<BytesMut> {
     if !hop.upgrade || framing != Framing::Empty {
         return None;
     }
@@ -59,20 +90,39 @@ pub(super) async fn h2c(
     }
     // What came behind the request is the client's own preface, and more. Anything else is another request: one that wants
     // to be answered by HTTP/1, so that this one is.
-    let eager = connection.input.len().min(PREFACE.len());
-    if connection.input[..eager] != PREFACE[..eager] {
+    let eager = input.len().min(PREFACE.len());
+    if input[..eager] != PREFACE[..eager] {
         return None;
     }
-    let mut as_if = as_if(request, hop, &settings)?;
-    let agreed = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
-    connection.output.small().extend_from_slice(agreed);
-    poll_fn(|context| connection.poll_flush(context)).await.ok()?;
-    as_if.extend_from_slice(&connection.input.split()[eager..]);
-    Some((as_if.freeze(), PREFACE.len() - eager))
+    headers(request, hop)
 }
 
-/// The connection of HTTP/2 that says the same.
-fn as_if(request: &RequestHead, hop: &Hop, settings: &[u8]) -> Option<BytesMut> {
+/// The client's preface and its first settings; none where it speaks something else.
+async fn begun(connection: &mut Http1) -> Option<BytesMut> {
+    loop {
+        let input = &connection.input;
+        let come = input.len().min(PREFACE.len());
+        if input[..come] != PREFACE[..come] {
+            return None;
+        }
+        if let Some([high, middle, low, kind, ..]) = input.get(PREFACE.len()..PREFACE.len() + FRAME_HEAD) {
+            let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+            if *kind != SETTINGS || length > LARGEST_FRAME {
+                return None;
+            }
+            let whole = PREFACE.len() + FRAME_HEAD + length;
+            if input.len() >= whole {
+                return Some(connection.input.split_to(whole));
+            }
+        }
+        if !poll_fn(|context| connection.poll_fill(context)).await.ok()? {
+            return None;
+        }
+    }
+}
+
+/// The frames that say the same.
+fn headers(request: &RequestHead, hop: &Hop) -> Option<BytesMut> {
     let mut block = BytesMut::new();
     literal(&mut block, b":method", request.method.as_str().as_bytes());
     literal(&mut block, b":scheme", b"http");
@@ -86,9 +136,7 @@ fn as_if(request: &RequestHead, hop: &Hop, settings: &[u8]) -> Option<BytesMut> 
     if hop.trailers {
         literal(&mut block, b"te", b"trailers");
     }
-    let mut bytes = BytesMut::with_capacity(PREFACE.len() + settings.len() + block.len() + 64);
-    bytes.put_slice(PREFACE);
-    frame(&mut bytes, SETTINGS, 0, 0, settings);
+    let mut bytes = BytesMut::with_capacity(block.len() + 64);
     let mut pieces = block.chunks(LARGEST_FRAME).peekable();
     let mut kind = HEADERS;
     while let Some(piece) = pieces.next() {

@@ -22,6 +22,11 @@ const BOUNDS: Bounds = Bounds { bytes: 256 * 1024, fields: 256 };
 /// SETTINGS_MAX_CONCURRENT_STREAMS = 100, SETTINGS_INITIAL_WINDOW_SIZE = 65,535; as curl says it.
 const SETTINGS: &str = "AAMAAABkAAQAAP__";
 
+/// What a client sends behind the 101: the preface, and settings that say nothing.
+fn own_preface() -> Vec<u8> {
+    [PREFACE, b"\0\0\0\x04\0\0\0\0\0"].concat()
+}
+
 fn read(head: &[u8]) -> (RequestHead, Hop) {
     let request = parse::request(&mut BytesMut::from(head), BOUNDS).unwrap().unwrap();
     let hop = hygiene::hop(&request.head, request.version);
@@ -44,29 +49,33 @@ fn head(lines: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// What is agreed for a request behind which `behind` has come already; and what the client is told.
-async fn agreed(head: &[u8], behind: &[u8]) -> (Option<(Bytes, usize)>, String) {
+/// What is agreed for a request behind which `behind` has come already, and `later` comes; and what the client is told.
+async fn agreed(head: &[u8], behind: &[u8], later: &[u8]) -> (Agreed, String) {
     let (request, hop) = read(head);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let mut other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let mut connection = Http1::new(Stream::Plain(listener.accept().await.unwrap().0));
     connection.input.extend_from_slice(behind);
+    other.write_all(later).await.unwrap();
+    other.shutdown().await.unwrap();
     let agreed = h2c(&request, &hop, framing::request(&request).unwrap(), &mut connection).await;
-    assert!(agreed.is_some() || connection.input == behind, "what was not agreed on is served as it came");
+    assert!(
+        agreed != Agreed::No || connection.input == behind,
+        "what was not agreed on is served as it came"
+    );
     drop(connection);
-    let mut told = String::new();
-    other.read_to_string(&mut told).await.unwrap();
-    (agreed, told)
+    let mut told = Vec::new();
+    let _ = other.read_to_end(&mut told).await; // a reset where it sent what nobody read
+    (agreed, String::from_utf8(told).unwrap())
 }
 
 #[tokio::test]
 async fn a_request_that_asks_for_h2c_is_stream_1() {
     let lines =
         format!("Upgrade: h2c\r\nHTTP2-Settings: {SETTINGS}\r\nTE: trailers\r\nX-A: 1\r\nCookie: b\r\n");
-    let (agreed, told) = agreed(&head(&lines), b"").await;
-    let (bytes, skip) = agreed.unwrap();
+    let (agreed, told) = agreed(&head(&lines), b"", &own_preface()).await;
+    let Agreed::Http2(bytes) = agreed else { panic!("{agreed:?}") };
     assert!(told.starts_with("HTTP/1.1 101 "), "{told}");
-    assert_eq!(skip, PREFACE.len());
     let request = decoded(&bytes).await;
     assert_eq!((request.method, &request.target[..]), (Method::GET, &b"/x?y"[..]));
     assert_eq!((request.version, request.host.as_deref()), (Version::HTTP_2, Some(&b"web:80"[..])));
@@ -87,26 +96,32 @@ async fn what_is_not_quite_asked_for_is_not_given() {
         format!("Upgrade: h2c\r\n{settings}Transfer-Encoding: chunked\r\n"),
     ];
     for lines in cases {
-        let (agreed, told) = agreed(&head(&lines), b"").await;
-        assert!(agreed.is_none() && told.is_empty(), "{lines}: {told}");
+        let (agreed, told) = agreed(&head(&lines), b"", b"").await;
+        assert!(agreed == Agreed::No && told.is_empty(), "{lines}: {told}");
     }
 }
 
 #[tokio::test]
-async fn the_clients_own_preface_is_left_out_however_much_of_it_has_come() {
+async fn the_clients_own_settings_come_first_however_much_of_them_has_come() {
     let head = head(&format!("Upgrade: h2c\r\nHTTP2-Settings: {SETTINGS}\r\n"));
-    let (alone, _) = agreed(&head, b"").await;
-    let (alone, _) = alone.unwrap();
-    let behind = [PREFACE, b"\0\0\0\x04\0\0\0\0\0"].concat();
-    for came in 0..=behind.len() {
-        let (bytes, skip) = agreed(&head, &behind[..came]).await.0.unwrap();
-        assert_eq!(skip, PREFACE.len() - came.min(PREFACE.len()));
-        assert_eq!(bytes, [&alone, behind[..came].get(PREFACE.len()..).unwrap_or_default()].concat());
+    let ping = b"\0\0\x08\x06\0\0\0\0\0pingping";
+    let own = [&own_preface()[..], ping].concat();
+    let (request, hop) = read(&head);
+    let stream = headers(&request, &hop).unwrap();
+    let expected = [&own_preface()[..], &stream, ping].concat();
+    for came in 0..=own.len() {
+        let (bytes, _) = agreed(&head, &own[..came], &own[came..]).await;
+        let Agreed::Http2(bytes) = bytes else { panic!("{came}: {bytes:?}") };
+        // What had not come yet is read from the connection.
+        assert!(expected.starts_with(&bytes) && bytes.len() >= expected.len() - ping.len(), "{came}");
     }
     for other in [&b"GET / HTTP/1.1\r\n"[..], b"PRI * HTTP/1.1\r\n", b"\0"] {
-        let (agreed, told) = agreed(&head, other).await;
-        assert!(agreed.is_none() && told.is_empty(), "{told}");
+        let (before, told) = agreed(&head, other, b"").await;
+        assert!(before == Agreed::No && told.is_empty(), "{told}");
+        assert_eq!(agreed(&head, b"", other).await.0, Agreed::Broken);
     }
+    assert_eq!(agreed(&head, b"", &[PREFACE, ping].concat()).await.0, Agreed::Broken, "no settings first");
+    assert_eq!(agreed(&head, PREFACE, b"").await.0, Agreed::Broken, "gone");
 }
 
 proptest! {
@@ -118,7 +133,7 @@ proptest! {
         head.truncate(head.len() - 2);
         head.extend_from_slice(format!("x-long: {}\r\n\r\n", "v".repeat(long)).as_bytes());
         let (sent, hop) = read(&head);
-        let bytes = as_if(&sent, &hop, &[]).unwrap();
+        let bytes = [&own_preface()[..], &headers(&sent, &hop).unwrap()].concat();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let came = runtime.block_on(decoded(&bytes));
         prop_assert_eq!(&came.method, &sent.method);

@@ -1,14 +1,13 @@
 //! A connection of which some bytes were read already, or that shall be read as if some had come.
 //!
-//! In: the bytes and the connection. Out: the bytes, then what the connection brings, but for as many bytes as are to be
-//! left out.
+//! In: the bytes and the connection. Out: the bytes, then what the connection brings.
 
 use super::stream::Stream;
 use bytes::{Buf, Bytes};
 use std::{
     io::{self, IoSlice},
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -16,18 +15,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub struct Rewound {
     before: Bytes,
-    /// How many bytes of what the connection brings are left out.
-    skip: usize,
     stream: Stream,
 }
 
 // === impl Rewound ===
 
 impl Rewound {
-    /// `before`, then what `stream` brings behind its first `skip` bytes.
+    /// `before`, then what `stream` brings.
     #[must_use]
-    pub fn new(before: Bytes, skip: usize, stream: Stream) -> Self {
-        Self { before, skip, stream }
+    pub fn new(before: Bytes, stream: Stream) -> Self {
+        Self { before, stream }
     }
 }
 
@@ -42,16 +39,6 @@ impl AsyncRead for Rewound {
             buffer.put_slice(&self.before[..here]);
             self.before.advance(here);
             return Poll::Ready(Ok(()));
-        }
-        while self.skip > 0 {
-            let mut away = [0; 64];
-            let most = self.skip.min(away.len());
-            let mut away = ReadBuf::new(&mut away[..most]);
-            ready!(Pin::new(&mut self.stream).poll_read(context, &mut away))?;
-            if away.filled().is_empty() {
-                return Poll::Ready(Ok(()));
-            }
-            self.skip -= away.filled().len();
         }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
