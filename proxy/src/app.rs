@@ -8,7 +8,7 @@ use crate::{
     configuration::{self, Content, Keep},
     dns,
     drain::Patience,
-    http::{Engine, Timeouts},
+    http::{Engine, Limits},
     listen::{self, Arrival, Listeners, Serve, Workers},
     metrics::OpenConnection,
     plan::{Accepted, Plan, compile},
@@ -51,8 +51,8 @@ pub struct Settings {
     pub dns_address: SocketAddr,
     /// How many worker threads; at least one.
     pub workers: usize,
-    /// How long things may take.
-    pub timeouts: Timeouts,
+    /// How long things may take, and how much a connection may ask for.
+    pub limits: Limits,
 }
 
 /// Why a proxy cannot start.
@@ -209,14 +209,14 @@ impl Proxy {
 }
 
 fn start_workers(settings: &Settings, status: &Status, seed: u64) -> io::Result<Workers> {
-    let (status, timeouts, node) = (status.clone(), settings.timeouts, settings.node.clone());
+    let (status, limits, node) = (status.clone(), settings.limits, settings.node.clone());
     Workers::start(settings.workers, move |number| {
         let dice = Arc::new(Dice::new(seed.wrapping_add(number as u64)));
         Carry {
-            engine: Engine::new(node.clone(), &status, Arc::clone(&dice), timeouts),
+            engine: Engine::new(node.clone(), &status, Arc::clone(&dice), limits),
             status: status.clone(),
             dice,
-            connect_timeout: timeouts.connect,
+            connect_timeout: limits.connect,
         }
     })
 }

@@ -55,6 +55,15 @@ pub struct Args {
     #[arg(long, env = "WEFT_IDLE_TIMEOUT", default_value = "60s", value_parser = duration)]
     pub idle_timeout: Duration,
 
+    /// How many requests one HTTP/2 connection of a client may have under way: what gRPC clients count with.
+    #[arg(long, env = "WEFT_HTTP2_STREAMS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub http2_streams: u32,
+
+    /// How many requests a client may give up right away on one HTTP/2 connection, once they are more than half of all its
+    /// requests; then the connection is ended (CVE-2023-44487, "rapid reset").
+    #[arg(long, env = "WEFT_HTTP2_RESETS", default_value_t = 200)]
+    pub http2_resets: usize,
+
     /// What is logged: error, warn, info, debug, trace, or a filter such as info,weft_proxy::http=debug.
     #[arg(long, env = "WEFT_LOG", default_value = "info")]
     pub log: String,

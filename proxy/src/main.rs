@@ -22,7 +22,7 @@ use weft_proxy::{
     args::{Args, LogFormat},
     configuration,
     drain::Patience,
-    http::{ACCESS_LOG, Timeouts},
+    http::{ACCESS_LOG, Limits},
 };
 
 #[global_allocator]
@@ -89,7 +89,12 @@ fn settings(args: &Args) -> Settings {
         admin_address: args.admin_address,
         dns_address: args.dns_address,
         workers: workers(args),
-        timeouts: Timeouts { connect: args.connect_timeout, idle: args.idle_timeout },
+        limits: Limits {
+            connect: args.connect_timeout,
+            idle: args.idle_timeout,
+            http2_streams: args.http2_streams,
+            http2_resets: args.http2_resets,
+        },
     }
 }
 

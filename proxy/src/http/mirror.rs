@@ -46,7 +46,7 @@ pub(super) fn send(worker: &Worker, route: &Route, call: &Call, changes: &Change
         edits: changes.request.clone(),
         body,
     };
-    let (pool, limit) = (worker.pool.clone(), worker.timeouts.connect);
+    let (pool, limit) = (worker.pool.clone(), worker.limits.connect);
     tokio::spawn(async move {
         let upstream = Arc::clone(&to.upstream);
         let sent = async {

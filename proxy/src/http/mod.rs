@@ -29,13 +29,17 @@ use exchange::Known;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpStream;
 
-/// How long things may take.
+/// How long things may take, and how much one connection may ask for.
 #[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
+pub struct Limits {
     /// Until an endpoint accepts a connection.
     pub connect: Duration,
     /// How long a client's connection may rest between two requests.
     pub idle: Duration,
+    /// How many requests one HTTP/2 connection of a client may have under way.
+    pub http2_streams: u32,
+    /// How many requests a client may give up right away on one HTTP/2 connection, once they are more than half of all.
+    pub http2_resets: usize,
 }
 
 /// One worker's engine: all its listeners share it, and with it one pool of connections to endpoints.
@@ -49,7 +53,7 @@ pub(crate) struct Worker {
     status: Status,
     dice: Arc<Dice>,
     pool: Pool,
-    timeouts: Timeouts,
+    limits: Limits,
 }
 
 // === impl Engine ===
@@ -57,10 +61,10 @@ pub(crate) struct Worker {
 impl Engine {
     /// An engine for the thread that calls this, within its runtime.
     #[must_use]
-    pub fn new(node: String, status: &Status, dice: Arc<Dice>, timeouts: Timeouts) -> Self {
+    pub fn new(node: String, status: &Status, dice: Arc<Dice>, limits: Limits) -> Self {
         let pool = Pool::default();
         tokio::spawn(pool.sweep());
-        Self(Arc::new(Worker { node, status: status.clone(), dice, pool, timeouts }))
+        Self(Arc::new(Worker { node, status: status.clone(), dice, pool, limits }))
     }
 
     /// Serves a connection until either side ends it.
@@ -93,8 +97,13 @@ mod tests {
     use weft_contract::ServiceKey;
 
     fn engine() -> Engine {
-        let timeouts = Timeouts { connect: Duration::from_secs(1), idle: Duration::from_secs(60) };
-        Engine::new("node-1".into(), &Status::default(), Arc::new(Dice::new(1)), timeouts)
+        let limits = Limits {
+            connect: Duration::from_secs(1),
+            idle: Duration::from_secs(60),
+            http2_streams: 256,
+            http2_resets: 200,
+        };
+        Engine::new("node-1".into(), &Status::default(), Arc::new(Dice::new(1)), limits)
     }
 
     /// What rests costs memory ten thousand times over.

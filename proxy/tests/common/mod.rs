@@ -28,7 +28,7 @@ use weft_contract::{
 use weft_proxy::{
     app::{Proxy, Settings},
     configuration::Content,
-    http::Timeouts,
+    http::Limits,
 };
 
 /// No step of a test takes longer, however busy the machine is.
@@ -54,7 +54,12 @@ impl Mesh {
             admin_address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
             dns_address: SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0),
             workers: 2,
-            timeouts: Timeouts { connect: Duration::from_secs(1), idle: Duration::from_secs(60) },
+            limits: Limits {
+                connect: Duration::from_secs(1),
+                idle: Duration::from_secs(60),
+                http2_streams: 256,
+                http2_resets: 200,
+            },
         };
         Self { proxy: Proxy::start(settings, 1).unwrap(), directory }
     }

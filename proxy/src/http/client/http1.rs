@@ -86,7 +86,7 @@ async fn rest(
     if !connection.input.is_empty() {
         return true; // it came together with the last one
     }
-    let mut until = Instant::now() + worker.timeouts.idle;
+    let mut until = Instant::now() + worker.limits.idle;
     let mut stopping = false;
     poll_fn(|context| {
         // A request that is already there is served, also when the listener goes at the same moment.

@@ -33,14 +33,9 @@ use tokio::time::{Instant, sleep, timeout};
 /// network carries within one round trip.
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// How many requests one connection may have under way: what gRPC clients count with, and well below a bulkhead.
-const MOST_STREAMS: u32 = 256;
 /// How many streams that the client has reset may wait to be cleaned up before the connection is ended as an attack
 /// (CVE-2023-44487, "rapid reset").
 const MOST_RESET: usize = 100;
-/// How many requests a client may give up right away, once they are more than half of all its requests: each costs an
-/// endpoint work, and nobody reads the answer.
-const MOST_HASTY: usize = 200;
 /// What is right away.
 const HASTY: Duration = Duration::from_secs(1);
 /// How long a client that was told to go may take to do so when nothing is under way.
@@ -72,7 +67,7 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, io: Rewound) {
     builder
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(MOST_STREAMS)
+        .max_concurrent_streams(worker.limits.http2_streams)
         .max_header_list_size(limits.head_bytes)
         .max_pending_accept_reset_streams(MOST_RESET)
         .max_send_buffer_size(LARGEST_SEND_BUFFER)
@@ -94,7 +89,7 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, io: Rewound) {
                     if requests.under_way.load(Ordering::Relaxed) > 0 {
                         return Poll::Pending;
                     }
-                    let patience = if leaving { LEAVING } else { worker.timeouts.idle };
+                    let patience = if leaving { LEAVING } else { worker.limits.idle };
                     let until = *rests.get_or_insert_with(|| Instant::now() + patience);
                     ready!(alarm.poll(context, until));
                     if leaving {
@@ -107,7 +102,7 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, io: Rewound) {
         })
         .await;
         let Some(Ok((request, respond))) = accepted else { return };
-        if requests.is_attack() {
+        if requests.is_attack(worker.limits.http2_resets) {
             tracing::debug!(client = %known.client.address, "ended: the client resets what it asks for");
             connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             continue;
@@ -139,9 +134,9 @@ async fn told_to_leave(worker: &Worker, known: &Known) {
 // === impl Requests ===
 
 impl Requests {
-    fn is_attack(&self) -> bool {
+    fn is_attack(&self, most: usize) -> bool {
         let hasty = self.hasty.load(Ordering::Relaxed);
-        hasty > MOST_HASTY && hasty * 2 > self.all.load(Ordering::Relaxed)
+        hasty > most && hasty * 2 > self.all.load(Ordering::Relaxed)
     }
 }
 

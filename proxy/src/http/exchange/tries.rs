@@ -187,7 +187,7 @@ async fn connect<C: Client>(
     {
         return Ok(Ok(exchange));
     }
-    let limit = route.policy.timeouts.connect.unwrap_or(worker.timeouts.connect);
+    let limit = route.policy.timeouts.connect.unwrap_or(worker.limits.connect);
     // On the heap, for it is rare and large: every exchange would be as large otherwise.
     let open = Box::pin(worker.pool.open(endpoint.state(), &route.upstream, upgrade, limit));
     match admit::while_there(client, alarm, deadlines, open).await {
