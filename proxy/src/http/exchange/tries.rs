@@ -101,10 +101,11 @@ pub async fn tries<C: Client>(
             }
             End::Failed(no_answer, sent) => {
                 record.failed(no_answer.cause);
+                // A kept connection that was closed meanwhile says nothing about its endpoint, nor about the Service.
                 if let Some(outcome) = no_answer.outcome {
                     endpoint.observe(outcome, now);
+                    course.breaker(None, latency, now);
                 }
-                course.breaker(None, latency, now);
                 course.last = Some(no_answer.cause);
                 course
                     .again(&no_answer.failure, *sent, &replay, no_answer.unprocessed)
