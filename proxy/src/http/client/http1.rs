@@ -6,7 +6,7 @@
 use super::{
     http2,
     linger::linger,
-    side::{Client, Http1Client, Next, Own},
+    side::{Client, Http1Client, Next},
     upgrade::{self, Agreed},
 };
 use crate::{
@@ -222,13 +222,8 @@ async fn refuse(worker: &Worker, known: &Known, connection: Box<Http1>, answer: 
     if let Some(route) = worker.route(known) {
         route.traffic.own(answer.cause);
     }
-    let rendered = answer.render(&worker.node, false);
     let mut client = Http1Client::unread(*connection);
-    client.put_own(Own {
-        status: rendered.status,
-        fields: rendered.fields,
-        body: rendered.body.map(Bytes::from).unwrap_or_default(),
-    });
+    client.put_own(answer.render(&worker.node, false));
     if poll_fn(|context| client.poll_flush(context)).await.is_ok() {
         linger(client.connection.stream).await;
     }

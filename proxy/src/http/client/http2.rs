@@ -3,7 +3,7 @@
 //! In: a connection. Out: its requests, each on a task of its own on the same thread. When its listener goes the client is
 //! told so by GOAWAY, and what is under way is finished.
 
-use super::side::{Client, Http2Client, Own};
+use super::side::{Client, Http2Client};
 use crate::{
     cause::Cause,
     http::{
@@ -199,11 +199,6 @@ async fn refuse(worker: &Worker, known: &Known, mut client: Http2Client, answer:
     if let Some(route) = worker.route(known) {
         route.traffic.own(answer.cause);
     }
-    let rendered = answer.render(&worker.node, false);
-    client.put_own(Own {
-        status: rendered.status,
-        fields: rendered.fields,
-        body: rendered.body.map(Bytes::from).unwrap_or_default(),
-    });
+    client.put_own(answer.render(&worker.node, false));
     let _ = poll_fn(|context| client.poll_flush(context)).await; // where this fails the client is gone
 }

@@ -8,4 +8,4 @@ mod linger;
 mod side;
 mod upgrade;
 
-pub use side::{Client, Own};
+pub use side::Client;

@@ -16,23 +16,12 @@ use crate::{
             http2::Http2,
         },
     },
-    middleware::Edit,
+    middleware::{Edit, Rendered},
 };
 use bytes::Bytes;
 use h2::{Reason, server::SendResponse};
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 use std::task::{Context, Poll};
-
-/// An answer of the proxy's own, ready to be sent.
-#[derive(Debug)]
-pub struct Own {
-    /// Its status.
-    pub status: u16,
-    /// Its fields, without the length.
-    pub fields: Vec<(HeaderName, HeaderValue)>,
-    /// Its body.
-    pub body: Bytes,
-}
 
 /// The client's side.
 pub trait Client: Side {
@@ -43,7 +32,7 @@ pub trait Client: Side {
     /// Takes the agreement to another protocol; what follows has no framing.
     fn put_upgrade(&mut self, response: &ResponseHead, edits: &[Edit]);
     /// Takes an answer of the proxy's own, the only one.
-    fn put_own(&mut self, own: Own);
+    fn put_own(&mut self, answer: Rendered);
     /// The client is to connect anew after this.
     fn leave(&mut self);
     /// Whether a head was put.
@@ -87,15 +76,11 @@ impl Http1Client {
     #[must_use]
     pub fn new(connection: Http1, request: &RequestHead, hop: &Hop, upgrade: Option<Bytes>) -> Self {
         Self {
-            connection,
             version: request.version,
             is_head: request.method == Method::HEAD,
             close: hop.close,
-            answered: false,
-            tunnel: false,
-            aborted: false,
-            watched: false,
             upgrade,
+            ..Self::unread(connection)
         }
     }
 
@@ -188,8 +173,9 @@ impl Client for Http1Client {
         self.answered = true;
     }
 
-    fn put_own(&mut self, own: Own) {
-        let Own { status, fields, body } = own;
+    fn put_own(&mut self, answer: Rendered) {
+        let Rendered { status, fields, body } = answer;
+        let body = Bytes::from(body.unwrap_or_default());
         let response = ResponseHead {
             status,
             reason: Bytes::new(),
@@ -299,8 +285,9 @@ impl Client for Http2Client {
         self.send(translated, false);
     }
 
-    fn put_own(&mut self, own: Own) {
-        let Own { status, fields, body } = own;
+    fn put_own(&mut self, answer: Rendered) {
+        let Rendered { status, fields, body } = answer;
+        let body = Bytes::from(body.unwrap_or_default());
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         for (name, value) in fields {

@@ -189,12 +189,7 @@ async fn end_call<C: Client>(client: &mut C, mut trailers: HeaderMap) -> bool {
 
 /// Sends an answer of the proxy's own.
 async fn own_answer<C: Client>(worker: &Worker, client: &mut C, answer: &Answer, grpc: bool) {
-    let rendered = answer.render(&worker.node, grpc);
-    client.put_own(super::client::Own {
-        status: rendered.status,
-        fields: rendered.fields,
-        body: rendered.body.map(Bytes::from).unwrap_or_default(),
-    });
+    client.put_own(answer.render(&worker.node, grpc));
     // Where this fails the client is gone, which needs no answer.
     let _ = std::future::poll_fn(|context| client.poll_flush(context)).await;
 }

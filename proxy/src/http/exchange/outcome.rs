@@ -55,14 +55,20 @@ pub struct NoAnswer {
     pub unprocessed: bool,
 }
 
+/// What the client is told of an exchange that broke.
+#[must_use]
+pub fn cause(error: &Broken) -> Cause {
+    match error {
+        Broken::Protocol(_) => Cause::BadAnswer,
+        Broken::Io(_) | Broken::Ended | Broken::Reset(_) => Cause::EndpointReset,
+    }
+}
+
 /// What a broken exchange means; `nothing_came` where not a byte of an answer did.
 #[must_use]
 pub fn of_broken(error: &Broken, reused: bool) -> NoAnswer {
     let unprocessed = Exchange::is_unprocessed(error);
-    let cause = match error {
-        Broken::Protocol(_) => Cause::BadAnswer,
-        Broken::Io(_) | Broken::Ended | Broken::Reset(_) => Cause::EndpointReset,
-    };
+    let cause = cause(error);
     let stale = reused && matches!(error, Broken::Io(_) | Broken::Ended);
     NoAnswer {
         cause,

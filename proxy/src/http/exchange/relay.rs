@@ -7,6 +7,7 @@ use super::{
     admit::Admitted,
     deadline::Deadlines,
     farewell::{self, Farewell, Kind},
+    outcome,
     record::Record,
     replay::{Fault, Replay},
     tries::Tried,
@@ -239,11 +240,7 @@ impl Course {
                     client.put(frame);
                 }
                 Poll::Ready(Err(error)) => {
-                    let cause = match error {
-                        Broken::Protocol(_) => Cause::BadAnswer,
-                        Broken::Io(_) | Broken::Ended | Broken::Reset(_) => Cause::EndpointReset,
-                    };
-                    return Poll::Ready(Err(cause.into()));
+                    return Poll::Ready(Err(outcome::cause(&error).into()));
                 }
                 Poll::Pending => {
                     ready!(client.poll_flush(context)).map_err(gone)?;
