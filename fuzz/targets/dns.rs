@@ -18,14 +18,12 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
         transport,
         listener: None,
         scheme: Scheme::Http,
-        endpoints: Vec::new(),
-    };
+        endpoints: Vec::new(), target_name: None, sni_routes: Vec::new() };
     let service = |namespace: &str, name: &str, addresses: u8| Service {
         key: ServiceKey::new(namespace, name),
         addresses: (0..addresses).map(|last| Ipv4Addr::new(10, 0, 0, last).into()).collect(),
         ports: vec![port("http", Transport::Tcp), port("dns", Transport::Udp)],
-        policy: Policy::default(),
-    };
+        policy: Policy::default(), split: None };
     Names::new(&NodeConfiguration {
         schema: SCHEMA,
         node: "node-1".to_owned(),
@@ -36,8 +34,7 @@ static NAMES: LazyLock<Names> = LazyLock::new(|| {
             service("shop", "web", 2),
             service("traefik", "api", 0),
         ],
-        sources: vec![],
-    })
+        sources: vec![], access: None })
 });
 
 fuzz_target!(|input: &[u8]| {

@@ -114,6 +114,8 @@ impl Serve for Carry {
                 }
                 // On the heap: the task of an HTTP connection at rest would be as large.
                 Protocol::Tcp => Box::pin(tcp::serve(stream, route, &dice, connect_timeout)).await,
+                // Its listener has no connections.
+                Protocol::Udp => {}
             }
         }
     }

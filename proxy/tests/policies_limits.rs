@@ -109,6 +109,7 @@ async fn each_service_account_has_its_own_limit() {
         address: IpAddr::V4(Ipv4Addr::new(127, 0, 0, byte)),
         namespace: "shop".into(),
         service_account: account.into(),
+        identity_bindings: Vec::new(),
     };
     configuration.sources = vec![source(2, "front"), source(3, "front"), source(4, "batch")];
     let mut mesh = Mesh::with(vec![]).await;

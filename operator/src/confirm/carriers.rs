@@ -58,6 +58,7 @@ mod tests {
             addresses: Vec::new(),
             ports: Vec::new(),
             policy: Policy { rate_limit: Some(limit), ..Policy::default() },
+            split: None,
         }
     }
 

@@ -18,6 +18,8 @@ fn current(how: u64) -> Current {
         listener: Some(Listener { port: 10_000, protocol: Protocol::Http }),
         scheme: Scheme::Http,
         endpoints: Vec::new(),
+        target_name: None,
+        sni_routes: Vec::new(),
     };
     let topology = Topology {
         services: Arc::new(vec![Service {
@@ -25,6 +27,7 @@ fn current(how: u64) -> Current {
             addresses: Vec::new(),
             ports: vec![port],
             policy: Policy::default(),
+            split: None,
         }]),
         about: [(key.clone(), about)].into(),
         ..Topology::default()

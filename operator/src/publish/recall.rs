@@ -35,6 +35,7 @@ mod tests {
             addresses: Vec::new(),
             ports: Vec::new(),
             policy,
+            split: None,
         };
         let services = vec![service("api", policy), service("web", Policy::default())];
         let topology = Topology { services: Arc::new(services), ..Topology::default() };

@@ -32,6 +32,7 @@ fn of_pod(pod: &Pod) -> Vec<Source> {
         address,
         namespace: pod.namespace().unwrap_or_default(),
         service_account: account(spec),
+        identity_bindings: Vec::new(),
     };
     addresses(status).into_iter().map(source).collect()
 }

@@ -106,6 +106,7 @@ pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Findi
             addresses: ready.unwrap_or_else(|| own_addresses(member, &endpoints)),
             ports: contract_ports(member, listeners, &endpoints),
             policy: policy::complete(member, &index, snapshot, &mut topology, &mut findings),
+            split: None,
         });
         topology.shadows.extend(shadow.map(|shadow| (shadow.name.clone(), shadow)));
     }
@@ -263,6 +264,8 @@ fn contract_ports(
             listener,
             scheme: port.scheme,
             endpoints,
+            target_name: None,
+            sni_routes: Vec::new(),
         }
     };
     member.ports.iter().map(port).collect()

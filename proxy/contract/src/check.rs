@@ -34,7 +34,8 @@ pub enum Violation {
 /// # Errors
 /// The first rule that is broken.
 pub fn check(configuration: &NodeConfiguration) -> Result<(), Violation> {
-    let NodeConfiguration { schema: _, node: _, zone: _, zones, services, sources: _ } = configuration;
+    let NodeConfiguration { schema: _, node: _, zone: _, zones, services, sources: _, access: _ } =
+        configuration;
     if zones.is_empty() {
         return Err(Violation::Zone(String::new()));
     }

@@ -32,8 +32,11 @@ fn configuration(services: u16, endpoints: u32) -> NodeConfiguration {
             listener: Some(Listener { port: 10_000 + number, protocol: Protocol::Http }),
             scheme: Scheme::Http,
             endpoints: (0..endpoints).map(|index| endpoint(u32::from(number) * endpoints + index)).collect(),
+            target_name: None,
+            sni_routes: Vec::new(),
         }],
         policy: Policy::default(),
+        split: None,
     };
     NodeConfiguration {
         schema: SCHEMA,
@@ -42,6 +45,7 @@ fn configuration(services: u16, endpoints: u32) -> NodeConfiguration {
         zones: vec!["mesh".into()],
         services: (0..services).map(service).collect(),
         sources: vec![],
+        access: None,
     }
 }
 

@@ -2,12 +2,16 @@
 //!
 //! In: nothing. Out: the types; plain data in canonical order, so that equal content has equal bytes.
 
-use crate::policy::{Policy, Scheme, is_default};
+use crate::{
+    access::AccessControl,
+    policy::{Policy, Scheme, is_default},
+    split::Split,
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr};
 
 /// The version of the schema that this build writes, and the highest that it reads.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// The whole configuration of one node's proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,12 +28,16 @@ pub struct NodeConfiguration {
     pub zones: Vec<String>,
     /// Every Service that has a mesh name, sorted by namespace and name.
     pub services: Vec<Service>,
-    /// Who may call, sorted by address: pods with their ServiceAccount. Only where some Service's policy asks for it.
+    /// Who may call or be called, sorted by address: pods with what tells them apart. Only where some Service's policy
+    /// asks for it, or access is controlled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
+    /// Who may call whom; none where access is not controlled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<AccessControl>,
 }
 
-/// A pod that may call.
+/// A pod that runs and has an address of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Source {
@@ -39,6 +47,9 @@ pub struct Source {
     pub namespace: String,
     /// Its ServiceAccount.
     pub service_account: String,
+    /// The names of the IdentityBindings of its namespace that bind it, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity_bindings: Vec<String>,
 }
 
 /// A Service, told apart by namespace and name.
@@ -65,6 +76,9 @@ pub struct Service {
     /// What the Service asks for beyond being served.
     #[serde(default, skip_serializing_if = "is_default")]
     pub policy: Policy,
+    /// How its traffic is split among other Services.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<Split>,
 }
 
 /// One port of a Service.
@@ -84,9 +98,28 @@ pub struct Port {
     /// What the endpoints of an HTTP port speak.
     #[serde(default, skip_serializing_if = "is_default")]
     pub scheme: Scheme,
-    /// Where connections to this port may go, sorted; empty where the mesh does not serve it.
+    /// Where connections to this port may go, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
+    /// The Service's name for the port of its pods, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_name: Option<String>,
+    /// Where TLS connections to a TCP port go by the server name that the client asks for. Where this is not empty, a
+    /// connection that no name of it fits is refused. TLS is passed on, never ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sni_routes: Vec<SniRoute>,
+}
+
+/// Where connections for one server name go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SniRoute {
+    /// The name, lower case: `a.example.com` itself, `*.example.com` any name below it (the longest first, and after the
+    /// exact one), `*` whatever fits no other, a client without a server name included.
+    pub host: String,
+    /// Whose endpoints these are.
+    pub service: ServiceKey,
+    /// The number of that Service's port.
+    pub port: u16,
 }
 
 /// Where the proxy listens for one port of a Service, and what it speaks there.
@@ -119,6 +152,8 @@ pub enum Protocol {
     Http,
     /// TCP, byte for byte: each connection is balanced by itself.
     Tcp,
+    /// UDP, datagram for datagram: each session, which is a client's address and port, is balanced by itself.
+    Udp,
 }
 
 /// One address behind a port of a Service, from its EndpointSlices.
@@ -211,6 +246,7 @@ impl fmt::Display for Protocol {
         formatter.write_str(match self {
             Self::Http => "http",
             Self::Tcp => "tcp",
+            Self::Udp => "udp",
         })
     }
 }

@@ -12,19 +12,25 @@
 //! This crate depends on serde, not on Kubernetes or tokio. A field may be added at any time
 //! (readers ignore what they do not know); a change that an old reader would misread raises [`SCHEMA`].
 
+mod access;
 mod check;
 mod codec;
 mod configuration;
 mod confirmation;
 pub mod expression;
+mod matching;
 pub mod object;
 pub mod policy;
+mod split;
 
+pub use access::{AccessControl, AccessMode, Grant, PodPort, Principal, PrincipalKind};
 pub use check::{Violation, check};
 pub use codec::{Body, DecodeError, Encoded, LIMIT_BYTES, READABLE_BYTES, decode, encode, fingerprint};
 pub use configuration::{
-    Endpoint, Hints, Listener, NodeConfiguration, Port, Protocol, SCHEMA, Service, ServiceKey, Source,
-    Transport,
+    Endpoint, Hints, Listener, NodeConfiguration, Port, Protocol, SCHEMA, Service, ServiceKey, SniRoute,
+    Source, Transport,
 };
 pub use confirmation::{Confirmation, ListenerFailure, Rejection, Trip};
+pub use matching::{HeaderRegex, HttpMatch, REGEX_BYTES};
 pub use policy::Policy;
+pub use split::{Split, SplitBackend, SplitSticky};

@@ -13,6 +13,7 @@ fn content(node: &str) -> Content {
         zones,
         services: vec![],
         sources: vec![],
+        access: None,
     };
     let encoded = encode(&configuration).unwrap();
     Content { revision: Some(encoded.revision), ..encoded.body.into() }

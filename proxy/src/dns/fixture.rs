@@ -33,6 +33,7 @@ pub(super) fn configuration() -> NodeConfiguration {
         zones: ["mesh", "maesh", "traefik.mesh"].map(str::to_owned).to_vec(),
         services,
         sources: vec![],
+        access: None,
     }
 }
 
@@ -54,11 +55,14 @@ fn service(key: &str, addresses: &[&str], ports: &[(&str, u16, Transport)]) -> S
         listener: None,
         scheme: Scheme::Http,
         endpoints: Vec::new(),
+        target_name: None,
+        sni_routes: Vec::new(),
     };
     Service {
         key: ServiceKey::new(namespace, name),
         addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
         ports: ports.iter().map(port).collect(),
         policy: Policy::default(),
+        split: None,
     }
 }

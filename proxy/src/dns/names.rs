@@ -78,7 +78,8 @@ impl Names {
     /// Indexes the names of a configuration. What is no legal DNS name is kept and never found.
     #[must_use]
     pub fn new(configuration: &NodeConfiguration) -> Self {
-        let NodeConfiguration { schema: _, node: _, zone: _, zones, services, sources: _ } = configuration;
+        let NodeConfiguration { schema: _, node: _, zone: _, zones, services, sources: _, access: _ } =
+            configuration;
         let mut zones: Vec<Vec<Label>> =
             zones.iter().map(|zone| zone.split('.').map(label).collect()).collect();
         zones.sort_by_key(|labels| std::cmp::Reverse(labels.len()));
@@ -163,7 +164,7 @@ fn label(text: impl AsRef<str>) -> Label {
 
 impl Entry {
     fn new(service: &Service) -> Self {
-        let Service { key: _, addresses, ports, policy: _ } = service;
+        let Service { key: _, addresses, ports, policy: _, split: _ } = service;
         let mut entry = Self::default();
         for address in addresses {
             match address {

@@ -14,6 +14,7 @@ use super::{
 use crate::{balance::Want, middleware::Changes, middleware::Edit, route::Route};
 use std::{future::poll_fn, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
+use weft_contract::Transport;
 
 /// How long a copy may take in all.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -32,7 +33,9 @@ struct Copy {
 pub(super) fn send(worker: &Worker, route: &Route, call: &Call, changes: &Changes, body: Vec<Frame>) {
     let Some(mirror) = &route.policy.actions.mirror else { return };
     let plan = worker.status.plan.load();
-    let Some(to) = plan.as_ref().and_then(|plan| plan.route_of(&mirror.service, mirror.port)) else { return };
+    let to =
+        plan.as_ref().and_then(|plan| plan.route_to(&mirror.service, mirror.port, Transport::Tcp)).cloned();
+    let Some(to) = to else { return };
     let now = Instant::now();
     let Ok(endpoint) = to.balancer.pick(&Want::default(), &worker.dice, now) else { return };
     let copy = Copy {

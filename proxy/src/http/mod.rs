@@ -94,7 +94,7 @@ mod tests {
     use crate::route::Target;
     use std::net::{Ipv4Addr, SocketAddr};
     use tokio_util::sync::CancellationToken;
-    use weft_contract::ServiceKey;
+    use weft_contract::{ServiceKey, Transport};
 
     fn engine() -> Engine {
         let limits = Limits {
@@ -111,7 +111,12 @@ mod tests {
     async fn a_connection_at_rest_is_small() {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let target = Target { service: ServiceKey::new("shop", "web"), port: 80, listener: 10_000 };
+        let target = Target {
+            service: ServiceKey::new("shop", "web"),
+            port: 80,
+            transport: Transport::Tcp,
+            listener: Some(10_000),
+        };
         let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let (target, stop) = (Arc::new(target), CancellationToken::new());
         let arrival = Arrival { target, client, stop, counted: Default::default() };

@@ -58,7 +58,7 @@ pub(super) async fn run(
             Err(error) => {
                 metrics.accept_errors.inc();
                 if !exhausted {
-                    tracing::warn!(port = arrivals.target.listener, %error, "cannot accept connections for now");
+                    tracing::warn!(port = ?arrivals.target.listener, %error, "cannot accept connections for now");
                 }
                 exhausted = true;
                 sleep(EXHAUSTED).await;

@@ -111,7 +111,7 @@ impl Listeners {
 
     /// Puts a plan into force. Requests are routed by it before the first new listener is open.
     async fn follow(&mut self, plan: &Arc<Plan>) {
-        self.close(|open| !plan.routes().contains_key(&open.target.listener)).await;
+        self.close(|open| open.target.listener.is_none_or(|port| !plan.routes().contains_key(&port))).await;
         self.failed.retain(|port, _| plan.routes().contains_key(port));
         self.status.plan.store(Some(Arc::clone(plan)));
         for (number, (port, route)) in plan.routes().iter().enumerate() {

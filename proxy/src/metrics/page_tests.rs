@@ -24,10 +24,17 @@ fn busy_plan() -> Plan {
         listener: Some(Listener { port: 10_000, protocol: Protocol::Http }),
         scheme: Scheme::Http,
         endpoints: vec![],
+        target_name: None,
+        sni_routes: Vec::new(),
     };
     let policy = Policy { circuit_breaker: Some("NetworkErrorRatio() > 0.5".into()), ..Policy::default() };
-    let service =
-        Service { key: ServiceKey::new("shop", "web"), addresses: vec![], ports: vec![port], policy };
+    let service = Service {
+        key: ServiceKey::new("shop", "web"),
+        addresses: vec![],
+        ports: vec![port],
+        policy,
+        split: None,
+    };
     let configuration = NodeConfiguration {
         schema: SCHEMA,
         node: "node-1".into(),
@@ -35,6 +42,7 @@ fn busy_plan() -> Plan {
         zones: vec!["mesh".into()],
         services: vec![service],
         sources: vec![],
+        access: None,
     };
     let accepted = Accepted { revision: "beef".into(), configuration: Arc::new(configuration) };
     let plan = compile(accepted, None, Instant::now());

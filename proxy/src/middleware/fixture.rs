@@ -6,7 +6,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
     header::{Entry, HOST},
 };
-use weft_contract::{Policy, ServiceKey};
+use weft_contract::{Policy, ServiceKey, Transport};
 
 pub(super) struct Scene {
     pub(super) version: Version,
@@ -33,7 +33,12 @@ impl Scene {
             target: target.to_owned(),
             fields: HeaderMap::from_iter([(HOST, HeaderValue::from_static("web.shop.mesh"))]),
             client: Client::new("::ffff:10.1.2.3".parse().unwrap()),
-            service: Target { service: ServiceKey::new("shop", "web"), port: 80, listener: 10_000 },
+            service: Target {
+                service: ServiceKey::new("shop", "web"),
+                port: 80,
+                transport: Transport::Tcp,
+                listener: Some(10_000),
+            },
             grpc: false,
         }
     }

@@ -37,7 +37,10 @@ pub struct Plan {
     pub revision: String,
     /// The configuration itself; names are resolved from it.
     pub configuration: Arc<NodeConfiguration>,
+    /// The ports that the proxy listens for, by the proxy port that stands for each.
     routes: HashMap<u16, Arc<Route>>,
+    /// Every port that could be gone to, also from another one.
+    ports: HashMap<ServiceKey, Vec<Arc<Route>>>,
 }
 
 /// What all routes of a plan are compiled with.
@@ -55,25 +58,26 @@ struct Compiler<'a> {
 pub fn compile(accepted: Accepted, previous: Option<&Plan>, now: Instant) -> Plan {
     let Accepted { revision, configuration } = accepted;
     let compiler = Compiler::new(&configuration, previous, now);
-    let mut routes = HashMap::new();
+    let (mut routes, mut ports) = (HashMap::new(), HashMap::new());
     for service in &configuration.services {
         let policy = Arc::new(service.policy.clone());
-        // Only TCP ports can be served so far; the operator gives no listener to others.
-        for port in service.ports.iter().filter(|port| port.transport == Transport::Tcp) {
-            let Some(listener) = &port.listener else { continue };
-            routes.insert(listener.port, compiler.route(service, &policy, port, listener.port));
-        }
+        let compiled: Vec<_> =
+            service.ports.iter().filter_map(|port| compiler.route(service, &policy, port)).collect();
+        let listened = compiled.iter().filter_map(|route| Some((route.target.listener?, Arc::clone(route))));
+        routes.extend(listened);
+        ports.insert(service.key.clone(), compiled);
     }
     if let Some(previous) = previous {
-        retire(previous, &routes);
+        retire(previous, &ports);
     }
-    Plan { revision, configuration, routes }
+    Plan { revision, configuration, routes, ports }
 }
 
 /// Retires the endpoints that no route of the next plan carries on.
-fn retire(previous: &Plan, next: &HashMap<u16, Arc<Route>>) {
-    for (listener, before) in &previous.routes {
-        match next.get(listener).filter(|after| after.target == before.target) {
+fn retire(previous: &Plan, next: &HashMap<ServiceKey, Vec<Arc<Route>>>) {
+    for before in previous.ports.values().flatten() {
+        let same = |after: &&Arc<Route>| after.target == before.target;
+        match next.get(&before.target.service).and_then(|routes| routes.iter().find(same)) {
             Some(after) if Arc::ptr_eq(after, before) => {}
             Some(after) => before.balancer.retire_missing(&after.balancer),
             None => before.balancer.retire_all(),
@@ -94,18 +98,27 @@ impl<'a> Compiler<'a> {
         Self { home, previous, same_home, now }
     }
 
-    fn route(&self, service: &Service, policy: &Arc<Policy>, port: &Port, listener: u16) -> Arc<Route> {
-        let target = Target { service: service.key.clone(), port: port.port, listener };
-        let before = self.previous.and_then(|plan| plan.routes.get(&listener));
-        let same = before.filter(|route| *route.target == target);
+    /// The route to a port; none for a transport that is never served.
+    fn route(&self, service: &Service, policy: &Arc<Policy>, port: &Port) -> Option<Arc<Route>> {
+        let listener = port.listener.as_ref().map(|listener| listener.port);
+        let protocol = match (&port.listener, port.transport) {
+            (Some(listener), _) => listener.protocol,
+            (None, Transport::Tcp) => Protocol::Tcp,
+            (None, Transport::Udp) => Protocol::Udp,
+            (None, Transport::Sctp) => return None,
+        };
+        let transport = port.transport;
+        let target = Target { service: service.key.clone(), port: port.port, transport, listener };
+        let before = self.previous.and_then(|plan| plan.ports.get(&service.key));
+        let same = before.and_then(|routes| routes.iter().find(|route| *route.target == target));
         let unchanged =
             |route: &&Arc<Route>| self.same_home && route.port == *port && route.policy == *policy;
         if let Some(route) = same.filter(unchanged) {
-            return Arc::clone(route);
+            return Some(Arc::clone(route));
         }
-        Arc::new(Route {
+        Some(Arc::new(Route {
             target: same.map_or_else(|| Arc::new(target), |route| Arc::clone(&route.target)),
-            protocol: port.listener.as_ref().map_or(Protocol::Tcp, |listener| listener.protocol),
+            protocol,
             balancer: self.balancer(policy, port, same.map(|route| &route.balancer)),
             traffic: same.map_or_else(|| Arc::new(Traffic::default()), |route| Arc::clone(&route.traffic)),
             chain: Chain::new(policy),
@@ -114,7 +127,7 @@ impl<'a> Compiler<'a> {
             upstream: upstream(service, port, same),
             policy: Arc::clone(policy),
             port: port.clone(),
-        })
+        }))
     }
 
     fn balancer(&self, policy: &Policy, port: &Port, before: Option<&Balancer>) -> Balancer {
@@ -157,13 +170,11 @@ impl Plan {
         &self.routes
     }
 
-    /// The route to a port of a Service; for what happens beside a request, for it looks at all of them.
+    /// The route to a port of a Service, also where the proxy listens for none.
     #[must_use]
-    pub fn route_of(&self, service: &ServiceKey, port: u16) -> Option<Arc<Route>> {
-        let wanted = |route: &&Arc<Route>| {
-            route.target.port == port && route.target.service == *service && route.protocol == Protocol::Http
-        };
-        self.routes.values().find(wanted).cloned()
+    pub fn route_to(&self, service: &ServiceKey, port: u16, transport: Transport) -> Option<&Arc<Route>> {
+        let routes = self.ports.get(service)?;
+        routes.iter().find(|route| route.target.port == port && route.target.transport == transport)
     }
 
     /// The pod that has an address, where the operator has told of it.

@@ -32,8 +32,11 @@ fn service(number: u16, endpoints: &[u8], protocol: Protocol) -> Service {
             listener: Some(Listener { port: 10_000 + number, protocol }),
             scheme: Scheme::Http,
             endpoints: endpoints.iter().copied().map(endpoint).collect(),
+            target_name: None,
+            sni_routes: Vec::new(),
         }],
         policy: Policy::default(),
+        split: None,
     }
 }
 
@@ -45,6 +48,7 @@ fn accepted(services: Vec<Service>) -> Accepted {
         zones: vec!["mesh".into()],
         services,
         sources: vec![],
+        access: None,
     };
     Accepted { revision: format!("{:?}", configuration.services), configuration: Arc::new(configuration) }
 }
@@ -78,10 +82,11 @@ fn a_changed_protocol_is_a_new_route_with_the_same_counters() {
 }
 
 #[test]
-fn a_port_that_is_not_tcp_has_no_route() {
-    let mut udp = service(1, &[1], Protocol::Tcp);
-    udp.ports[0].transport = Transport::Udp;
-    assert!(plan(vec![udp], None).routes().is_empty());
+fn a_port_of_a_transport_that_is_never_served_has_no_route() {
+    let mut sctp = service(1, &[1], Protocol::Tcp);
+    sctp.ports[0].transport = Transport::Sctp;
+    sctp.ports[0].listener = None;
+    assert!(plan(vec![sctp], None).routes().is_empty());
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub use upstream::Upstream;
 
 use crate::{balance::Balancer, metrics::Traffic, middleware::Chain, plan::Plan, retry::Budget};
 use std::sync::Arc;
-use weft_contract::{Policy, Port, Protocol, ServiceKey};
+use weft_contract::{Policy, Port, Protocol, ServiceKey, Transport};
 
 /// One port of one Service, and how to get there. Immutable; what lives on (endpoints' state, counters) is behind `Arc`.
 #[derive(Debug)]
@@ -47,13 +47,15 @@ pub struct Target {
     pub service: ServiceKey,
     /// The number of the Service's port.
     pub port: u16,
-    /// The port of the proxy that stands for it.
-    pub listener: u16,
+    /// That port's transport; a Service may have both of a number.
+    pub transport: Transport,
+    /// The port of the proxy that stands for it; none where it is reached from other Services' ports alone.
+    pub listener: Option<u16>,
 }
 
 /// The route to `target`, unless the plan no longer has it or has given its listener to another Service.
 #[must_use]
 pub fn route(plan: &Plan, target: &Target) -> Option<Arc<Route>> {
     let same = |route: &&Arc<Route>| std::ptr::eq(&*route.target, target) || *route.target == *target;
-    plan.routes().get(&target.listener).filter(same).cloned()
+    plan.routes().get(&target.listener?).filter(same).cloned()
 }

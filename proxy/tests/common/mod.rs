@@ -94,7 +94,8 @@ pub fn content(mut services: Vec<Service>) -> (String, Content) {
     let zones = vec!["mesh".into()];
     let (node, zone, sources) = ("node-1".into(), None, vec![]);
     let encoded =
-        encode(&NodeConfiguration { schema: SCHEMA, node, zone, zones, services, sources }).unwrap();
+        encode(&NodeConfiguration { schema: SCHEMA, node, zone, zones, services, sources, access: None })
+            .unwrap();
     (encoded.revision.clone(), Content { revision: Some(encoded.revision), ..encoded.body.into() })
 }
 
@@ -121,8 +122,11 @@ pub fn service(name: &str, listener: u16, protocol: Protocol, endpoints: &[Socke
             listener: Some(Listener { port: listener, protocol }),
             scheme: Scheme::Http,
             endpoints,
+            target_name: None,
+            sni_routes: Vec::new(),
         }],
         policy: Policy::default(),
+        split: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod action;
 mod balancing;
 mod failing;
 mod limit;
+mod raw;
 mod retry;
 mod timeout;
 mod upstream;
@@ -18,6 +19,7 @@ pub use action::{
 pub use balancing::{Algorithm, Balancing, HashKey, Proximity, StickyCookie};
 pub use failing::{BREAKER_CHECK, BREAKER_FALLBACK, BREAKER_RECOVERY, Outlier};
 pub use limit::{Bulkhead, Forwarding, RateLimit, RateLimitKey, RateLimitScope, RequestLimits};
+pub use raw::{Connections, Sessions};
 pub use retry::{RETRY_BUDGET_WINDOW, Retry, RetryBudget, RetryOn};
 pub use timeout::Timeouts;
 pub use upstream::{Scheme, UpstreamTls};
@@ -61,6 +63,12 @@ pub struct Policy {
     /// What is done to a request on its way.
     #[serde(skip_serializing_if = "is_default")]
     pub actions: Actions,
+    /// How TCP connections are carried.
+    #[serde(skip_serializing_if = "is_default")]
+    pub connections: Connections,
+    /// How UDP datagrams are carried.
+    #[serde(skip_serializing_if = "is_default")]
+    pub sessions: Sessions,
 }
 
 /// Whether a value is the default, which is not written.
