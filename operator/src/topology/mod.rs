@@ -201,7 +201,7 @@ fn member_ports(service: &Service, settings: &ServiceSettings) -> Vec<MemberPort
             let name = port.name.clone().filter(|name| !name.is_empty());
             let scheme = match protocol {
                 Some(Protocol::Http) => policy::scheme(settings.scheme, port.app_protocol.as_deref()),
-                Some(Protocol::Tcp) | None => Scheme::default(),
+                Some(Protocol::Tcp | Protocol::Udp) | None => Scheme::default(),
             };
             Some(MemberPort { name, port: number, transport, protocol, scheme })
         })
