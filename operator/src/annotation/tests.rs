@@ -35,21 +35,21 @@ fn unused(pairs: &[(&str, &str)]) -> Vec<String> {
     parsed(pairs).mistakes.iter().map(key).collect()
 }
 
-fn traffic_type(pairs: &[(&str, &str)]) -> TrafficType {
-    parse(&values(pairs), &Values::new(), &defaults()).settings.traffic_type
+fn traffic_type(pairs: &[(&str, &str)]) -> Option<TrafficType> {
+    parse(&values(pairs), &Values::new(), &defaults()).settings.traffic.all
 }
 
 #[test]
 fn each_spelling_is_read_and_the_first_wins() {
-    assert_eq!(traffic_type(&[]), TrafficType::Http);
-    assert_eq!(traffic_type(&[("maesh.containo.us/traffic-type", "tcp")]), TrafficType::Tcp);
+    assert_eq!(traffic_type(&[]), None);
+    assert_eq!(traffic_type(&[("maesh.containo.us/traffic-type", "tcp")]), Some(TrafficType::Tcp));
     assert_eq!(
         traffic_type(&[("maesh.containo.us/traffic-type", "tcp"), ("mesh.traefik.io/traffic-type", "udp")]),
-        TrafficType::Udp
+        Some(TrafficType::Udp)
     );
     assert_eq!(
         traffic_type(&[("mesh.traefik.io/traffic-type", "udp"), ("weft.mesh/traffic-type", "http")]),
-        TrafficType::Http
+        Some(TrafficType::Http)
     );
 }
 
@@ -58,7 +58,7 @@ fn a_bad_value_leaves_the_last_good_one_in_force() {
     let good = parse(&values(&[("weft.mesh/traffic-type", "tcp")]), &Values::new(), &defaults()).good;
     assert_eq!(good, values(&[("traffic-type", "tcp")]));
     let parsed = parse(&values(&[("weft.mesh/traffic-type", "tpc")]), &good, &defaults());
-    assert_eq!(parsed.settings.traffic_type, TrafficType::Tcp);
+    assert_eq!(parsed.settings.traffic.all, Some(TrafficType::Tcp));
     assert_eq!(parsed.good, good, "it stays the last good one however long the bad one stays");
     let note = parsed.mistakes[0].note();
     assert!(
@@ -209,9 +209,6 @@ fn what_has_no_effect_is_told() {
         (&[("timeout-stream", "5s"), ("timeout-request", "10s")], &["timeout-request"]),
         (&[("timeout-per-try", "2s"), ("timeout-request", "5s"), ("timeout-stream", "1m")], &[]),
         (&[("redirect", "301 /a"), ("mirror", "b")], &["mirror"]),
-        (&[("traffic-type", "tcp"), ("retry-attempts", "2"), ("outlier", "off")], &["retry-attempts"]),
-        (&[("traffic-type", "tcp"), ("load-balancer", "hash"), ("hash-key", "header:a")], &["hash-key"]),
-        (&[("traffic-type", "tcp"), ("load-balancer", "hash"), ("hash-key", "source")], &[]),
     ] {
         assert_eq!(unused(pairs), told, "{pairs:?}");
     }
@@ -250,6 +247,16 @@ fn values_out_of_bounds_say_so_and_change_nothing() {
         ("request-headers", "remove upgrade", "belongs to one connection"),
         ("scheme", "H2C", "not a scheme"),
         ("cors-credentials", "yes", "neither true nor false"),
+        ("traffic-type", "80=tcp,http", "stands first"),
+        ("traffic-type", "80=tcp,80=http", "port 80 stands twice"),
+        ("proxy-protocol", "v2", "neither true nor false"),
+        ("sni-routes", "a.example=a.bank", "not a name in the Service's own namespace"),
+        ("sni-routes", "bücher.example=a", "with xn--"),
+        ("sni-routes", "10.0.0.1=a", "an address"),
+        ("drain-timeout", "25h", "out of bounds, which are 0s and 24h"),
+        ("udp-idle-timeout", "none", "not a time"),
+        ("max-connections", "0", "out of bounds, which are 1 and"),
+        ("max-sessions", "none", "not a whole number"),
     ] {
         let parsed = parsed(&[(key, value)]);
         assert_eq!(parsed.settings, defaults(), "{key}");

@@ -10,6 +10,8 @@ mod policy;
 pub mod ports;
 pub mod select;
 pub mod shadow;
+mod sni;
+mod spoken;
 
 use crate::{
     finding::{About, Finding, Kind, Reason},
@@ -19,7 +21,7 @@ use crate::{
 use endpoints::EndpointIndex;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
-use member::{Member, MemberPort, contract_ports, listener, member};
+use member::{Member, MemberPort, Members, contract_ports, listener, member};
 use ports::{PortKey, Record};
 use shadow::{Shadow, Shadows};
 use std::{
@@ -63,7 +65,7 @@ pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Findi
     members.sort_by(|one, other| one.key.cmp(&other.key));
     let allotment = ports::allot(wanted(&members), &existing.record(), settings.listener_ports);
 
-    let index: policy::Members<'_> = members.iter().map(|member| (&member.key, member)).collect();
+    let index: Members<'_> = members.iter().map(|member| (&member.key, member)).collect();
     let mut topology = Topology::default();
     let mut services = Vec::with_capacity(members.len());
     for member in &members {
@@ -80,7 +82,7 @@ pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Findi
         services.push(contract::Service {
             key: member.key.clone(),
             addresses: ready.unwrap_or_else(|| own_addresses(member, &endpoints)),
-            ports: contract_ports(member, listeners, &endpoints),
+            ports: sni::routed(contract_ports(member, listeners, &endpoints), member, &index, &mut findings),
             policy: policy::complete(member, &index, snapshot, &mut topology, &mut findings),
             split: None,
         });
@@ -146,7 +148,7 @@ fn shadow(member: &Member<'_>, listeners: &Record) -> Shadow {
             .iter()
             .filter_map(|port| {
                 let listener = listener(port, listeners)?.port;
-                let MemberPort { name, port, transport, protocol: _, scheme: _ } = port;
+                let MemberPort { name, port, transport, protocol: _, scheme: _, target_name: _ } = port;
                 Some(shadow::ShadowPort { name: name.clone(), port: *port, transport: *transport, listener })
             })
             .collect(),
