@@ -3,7 +3,10 @@
 use super::*;
 use proptest::prelude::*;
 use std::time::Duration;
-use weft_contract::policy::{Algorithm, Fault, HashKey, RateLimit, RateLimitKey, RateLimitScope};
+use weft_contract::{
+    Protocol,
+    policy::{Algorithm, Fault, HashKey, RateLimit, RateLimitKey, RateLimitScope},
+};
 
 fn defaults() -> ServiceSettings {
     ServiceSettings::new(TrafficType::Http)
@@ -293,9 +296,19 @@ proptest! {
         prop_assert_eq!(&parse(&annotations, &parsed.good, &defaults()), &parsed);
         let good = parsed.good.iter().map(|(name, value)| (format!("weft.mesh/{name}"), value.clone())).collect();
         let again = parse(&good, &Values::new(), &defaults());
-        prop_assert_eq!(again.settings, parsed.settings);
+        prop_assert_eq!(&again.settings, &parsed.settings);
         let is_unused = |mistake: &Mistake| matches!(mistake, Mistake::Unused { .. });
         prop_assert!(again.mistakes.iter().all(is_unused));
+        for spoken in [Protocol::Http, Protocol::Tcp, Protocol::Udp].map(|protocol| [protocol].into()) {
+            let mut fitted = parsed.clone();
+            fit(&mut fitted, &spoken);
+            let unused: Vec<_> =
+                fitted.mistakes.iter().filter(|mistake| is_unused(mistake)).map(Mistake::annotation).collect();
+            prop_assert!(unused.windows(2).all(|pair| pair[0] != pair[1]), "each is told once: {unused:?}");
+            let once = fitted.clone();
+            fit(&mut fitted, &spoken);
+            prop_assert_eq!(fitted, once);
+        }
     }
 
     #[test]
