@@ -4,11 +4,13 @@
 //! connection that broke is passed on as broken (a reset), so that nobody mistakes half of a message for the whole.
 
 mod pump;
+pub mod sni;
 
 use crate::{
     balance::{Dice, InFlight, Outcome, Want, hash_address},
     cause::Cause,
     metrics::OpenConnection,
+    plan::SharedPlan,
     route::Route,
 };
 use socket2::SockRef;
@@ -22,16 +24,31 @@ use weft_contract::policy::HashKey;
 /// How many endpoints are tried before the client is given up.
 const TRIES: usize = 3;
 
-/// Serves one connection until both sides closed it.
-pub async fn serve(client: TcpStream, route: Arc<Route>, dice: &Dice, connect_timeout: Duration) {
-    let _open = OpenConnection::new(Arc::clone(&route.traffic));
+/// Serves one connection until both sides closed it. `route` is that of the port that the client came to; where server
+/// names tell on, `plan` has the one that it goes to.
+pub async fn serve(
+    client: TcpStream,
+    route: Arc<Route>,
+    plan: &SharedPlan,
+    dice: &Dice,
+    connect_timeout: Duration,
+) {
+    let traffic = Arc::clone(&route.traffic);
+    let _open = OpenConnection::new(Arc::clone(&traffic));
+    let (route, first) = match sni::choose(&client, &route, plan).await {
+        Ok(chosen) => chosen,
+        Err(refused) => return refused.tell(client, &traffic).await,
+    };
     let Some((backend, _endpoint)) = connect(&client, &route, dice, connect_timeout).await else {
         // A reset rather than a clean end: the client must not think that the Service had nothing to say.
         let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
         return;
     };
-    let traffic = &route.traffic;
-    let up = pump::pump(&client, &backend, |bytes| traffic.received(bytes));
+    let up = async {
+        pump::write_all(&backend, &first).await?;
+        traffic.received(first.len() as u64);
+        pump::pump(&client, &backend, |bytes| traffic.received(bytes)).await
+    };
     let down = pump::pump(&backend, &client, |bytes| traffic.sent(bytes));
     if let Err(error) = tokio::try_join!(up, down) {
         tracing::debug!(service = %route.target.service, %error, "TCP connection broke");

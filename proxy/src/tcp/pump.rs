@@ -61,7 +61,7 @@ fn turn(from: &TcpStream, to: &TcpStream) -> io::Result<Turn> {
     })
 }
 
-async fn write_all(to: &TcpStream, mut rest: &[u8]) -> io::Result<()> {
+pub(super) async fn write_all(to: &TcpStream, mut rest: &[u8]) -> io::Result<()> {
     while !rest.is_empty() {
         to.writable().await?;
         match to.try_write(rest) {
