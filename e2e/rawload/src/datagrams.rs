@@ -6,7 +6,8 @@
 use crate::{Target, sum::Sum};
 use anyhow::{Context, Result};
 use clap::Args;
-use std::{cell::Cell, io::ErrorKind, net::SocketAddr, rc::Rc, time::Duration};
+use rustix::net::sockopt;
+use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 use tokio::{
     io::AsyncReadExt,
     net::{TcpStream, UdpSocket},
@@ -23,6 +24,18 @@ const LOST: Duration = Duration::from_millis(200);
 const TICK: Duration = Duration::from_millis(1);
 /// How many a sender at full speed sends before others have their turn.
 const BURST: usize = 32;
+
+/// What a socket holds until it is read, where that is allowed: what is lost is to be lost by the proxy, not by a server or a
+/// client that waits for its turn on the core that they share.
+const HELD: usize = 4 << 20;
+
+/// Has a socket hold much.
+pub fn hold_much(socket: &UdpSocket) {
+    // With the right to, beyond what the machine allows to everybody.
+    if sockopt::set_socket_recv_buffer_size_force(socket, HELD).is_err() {
+        let _ = sockopt::set_socket_recv_buffer_size(socket, HELD);
+    }
+}
 
 /// How datagrams are sent.
 #[derive(Clone, Copy, Debug, Args)]
@@ -50,6 +63,7 @@ pub async fn datagrams(to: Target, how: How) -> Result<Sum> {
     for _ in 0..how.sockets.max(1) {
         let socket = UdpSocket::bind("127.0.0.1:0").await?;
         socket.connect(to.address).await?;
+        hold_much(&socket);
         sockets.push(socket);
     }
     if how.under_way > 0 { to_and_fro(to, how, sockets).await } else { one_way(to, how, &sockets).await }
@@ -128,39 +142,51 @@ async fn send(socket: &UdpSocket, datagram: &[u8]) -> bool {
 
 async fn to_and_fro(to: Target, how: How, sockets: Vec<UdpSocket>) -> Result<Sum> {
     let (begun, end) = (Instant::now(), to.end());
-    let (sent, answered): (Rc<Cell<u64>>, Rc<Cell<u64>>) = Default::default();
     let mut running = JoinSet::new();
     for socket in sockets {
-        let (sent, answered) = (Rc::clone(&sent), Rc::clone(&answered));
-        running.spawn_local(exchange(socket, how, end, sent, answered));
+        running.spawn_local(exchange(socket, how, end));
     }
+    let (mut sent, mut answered, mut last) = (0, 0, begun);
     while let Some(done) = running.join_next().await {
-        done.context("a task broke")?;
+        let done = done.context("a task broke")?;
+        sent += done.sent;
+        answered += done.answered;
+        last = last.max(done.last);
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    Ok(Sum { ok: answered.get() as f64, sent: Some(sent.get()), seconds, ..Sum::default() })
+    // To wait for those that were lost is no part of it.
+    let seconds = (last - begun).as_secs_f64().max(to.seconds as f64);
+    Ok(Sum { ok: answered as f64, sent: Some(sent), seconds, ..Sum::default() })
+}
+
+/// What became of one socket's.
+struct Exchanged {
+    sent: u64,
+    answered: u64,
+    /// When the last answer came.
+    last: Instant,
 }
 
 /// Keeps so many under way on one socket.
-async fn exchange(socket: UdpSocket, how: How, end: Instant, sent: Rc<Cell<u64>>, answered: Rc<Cell<u64>>) {
+async fn exchange(socket: UdpSocket, how: How, end: Instant) -> Exchanged {
     let datagram = vec![SENT_BACK; how.bytes.max(1)];
     let mut buffer = vec![0; 1 << 16];
+    let mut done = Exchanged { sent: 0, answered: 0, last: Instant::now() };
     let mut under_way = 0;
     loop {
         let open = Instant::now() < end;
         while open && under_way < how.under_way {
-            if send(&socket, &datagram).await {
-                sent.set(sent.get() + 1);
-            }
+            done.sent += u64::from(send(&socket, &datagram).await);
             under_way += 1;
         }
         if under_way == 0 {
-            return;
+            return done;
         }
         match timeout(LOST, socket.recv(&mut buffer)).await {
             Ok(Ok(_)) => {
-                answered.set(answered.get() + 1);
-                under_way -= 1;
+                done.answered += 1;
+                done.last = Instant::now();
+                // One that was given up may come after all.
+                under_way = under_way.saturating_sub(1);
             }
             // Refused, which says nothing of the others.
             Ok(Err(_)) => {}

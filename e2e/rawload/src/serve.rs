@@ -57,6 +57,7 @@ pub async fn serve(ports: Ports) -> Result<()> {
         accept(fresh + number, answer)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, datagrams + number));
         let socket = UdpSocket::bind(address).await.with_context(|| address.to_string())?;
+        crate::datagrams::hold_much(&socket);
         spawn_local(receive(socket, Rc::clone(&counted)));
     }
     accept(count, move |stream| {

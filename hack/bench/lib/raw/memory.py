@@ -20,6 +20,8 @@ from .load import ping
 from .scenario import STARTS, Field
 
 CONNECTIONS = 50_000
+# Both sides of the proxy take descriptors, and it has some of its own.
+FILES = 2 * CONNECTIONS + 2000
 # A source address has 28,000 ports, and weft-proxy takes 10,000 connections of one by default.
 SOURCES = [f"127.0.0.{last}" for last in range(11, 21)]
 # How long all of them may take to open.
@@ -86,8 +88,7 @@ def measure(recorder: Recorder, name: str, process: Process, port: int, count: i
 def idle(recorder: Recorder, plan: Plan) -> None:
     """Every proxy, started anew: before traffic, and with connections that rest."""
     wanted = 2000 if plan.quick else CONNECTIONS
-    # Both sides of the proxy take descriptors.
-    count = min(wanted, (file_limit(2 * wanted + 2000) - 2000) // 2)
+    count = min(wanted, (file_limit(FILES) - 2000) // 2)
     for name in plan.targets:
         if name == "direct" or recorder.over():
             continue
