@@ -9,16 +9,16 @@ use crate::{
     dns,
     drain::Patience,
     http::{Engine, Limits},
-    listen::{self, Arrival, Listeners, Serve, Workers},
+    listen::{self, Arrival, Listeners, Listening, Serve, Workers},
     metrics::OpenConnection,
     plan::{Accepted, Plan, compile},
     route::route,
     status::Status,
-    tcp,
+    tcp, udp,
 };
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, UdpSocket},
     path::PathBuf,
     sync::Arc,
     thread,
@@ -86,12 +86,13 @@ pub struct Proxy {
     _end: DropGuard,
 }
 
-/// How a worker serves a connection: by what is spoken on its route.
+/// How a worker serves a connection: by what is spoken on its route. And how it serves datagrams.
 struct Carry {
     engine: Engine,
     status: Status,
     dice: Arc<Dice>,
     connect_timeout: Duration,
+    room: udp::Room,
 }
 
 // === impl Carry ===
@@ -118,6 +119,15 @@ impl Serve for Carry {
                 Protocol::Udp => {}
             }
         }
+    }
+
+    fn serve_datagrams(
+        &self,
+        socket: UdpSocket,
+        listening: Listening,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let (status, dice, room) = (self.status.clone(), Arc::clone(&self.dice), self.room.clone());
+        udp::serve(socket, listening, udp::Context { status, dice, room })
     }
 }
 
@@ -212,6 +222,7 @@ impl Proxy {
 
 fn start_workers(settings: &Settings, status: &Status, seed: u64) -> io::Result<Workers> {
     let (status, limits, node) = (status.clone(), settings.limits, settings.node.clone());
+    let room = udp::Room::half_of_the_files();
     Workers::start(settings.workers, move |number| {
         let dice = Arc::new(Dice::new(seed.wrapping_add(number as u64)));
         Carry {
@@ -219,6 +230,7 @@ fn start_workers(settings: &Settings, status: &Status, seed: u64) -> io::Result<
             status: status.clone(),
             dice,
             connect_timeout: limits.connect,
+            room: room.clone(),
         }
     })
 }

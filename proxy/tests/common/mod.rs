@@ -10,6 +10,7 @@ pub mod http2;
 pub mod message;
 pub mod policy;
 pub mod raw;
+pub mod udp;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
