@@ -58,7 +58,7 @@ async fn a_flood_of_one_client_leaves_room_for_the_others() {
     let mesh = Mesh::with(vec![asking("dns", port, &[backend.address], |_| {})]).await;
     let flood = client(port).await;
     for _ in 0..20_000 {
-        let _ = flood.try_send(&[0; 1000]);
+        flood.send(&[0; 1000]).await.unwrap();
     }
     assert_eq!(ask_until_answered(&client(port).await, b"hello").await, b"hello");
     assert_eq!(count(&mesh, "dns", "sessions", None).await, 2);
@@ -88,7 +88,8 @@ async fn nothing_is_left_of_sessions_that_have_gone() {
     for _ in 0..200 {
         ask(&client(port).await, b"?").await;
     }
-    assert!(open_files() >= before + 200);
+    // A client may get the port of one before, and with it that one's session.
+    assert!(open_files() >= before + 150);
     mesh.apply(vec![]).await;
     eventually("all have gone", async || open_files() < before).await;
 }

@@ -8,7 +8,10 @@ use common::{
     GET, Mesh, connect, free_port as free_tcp_port, http,
     message::exchange,
     policy::eventually,
-    udp::{Backend, ask, ask_until_answered, asking, client, client_from, count, free_port, receive, udp},
+    udp::{
+        Backend, ask, ask_until_answered, asking, client, client_from, count, free_port, give_up_tcp,
+        receive, udp,
+    },
     within,
 };
 use std::{
@@ -206,6 +209,7 @@ async fn a_port_that_goes_to_another_service_or_protocol_serves_that() {
     assert_eq!(ask(&client, b"?").await, b"one");
     mesh.apply(vec![udp("other", port, &[other.address])]).await;
     assert_eq!(ask(&client, b"?").await, b"other");
+    give_up_tcp(port);
     mesh.apply(vec![http("web", port, &[web.address])]).await;
     assert_eq!(exchange(&mut connect(port).await, GET.as_bytes()).await.text(), "web");
     mesh.apply(vec![udp("one", port, &[one.address])]).await;

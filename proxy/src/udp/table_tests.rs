@@ -141,7 +141,7 @@ proptest! {
         source in 1_usize..6,
         idle in 1_u64..12,
     ) {
-        let (bounds, idle) = (Bounds { service, source }, idle * SECOND);
+        let (bounds, idle) = (Bounds { service, source }, Duration::from_secs(idle));
         let (mut table, mut model, mut now) = (Table::default(), Model::new(), Instant::now());
         for step in steps {
             match step {
@@ -164,7 +164,7 @@ proptest! {
                         prop_assert_eq!(table.remove(place), Some(port));
                     }
                 }
-                Step::Wait(seconds) => now += seconds * SECOND,
+                Step::Wait(seconds) => now += Duration::from_secs(seconds),
             }
             while let Some(place) = table.expired(now, idle) {
                 table.remove(place);

@@ -32,12 +32,13 @@ pub fn asking(
     service
 }
 
+static HELD: Mutex<Vec<TcpListener>> = Mutex::new(Vec::new());
+
 /// A UDP port that nobody has and no other test takes: the TCP port of the same number is held as a sign for all tests on
 /// this machine, below those that the kernel gives to clients.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const HELD_ON: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
-    static HELD: Mutex<Vec<TcpListener>> = Mutex::new(Vec::new());
     let start = u16::try_from(std::process::id() % 18_000).unwrap();
     loop {
         let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
@@ -47,6 +48,11 @@ pub fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// Takes the sign off a port, where a test listens there for connections too.
+pub fn give_up_tcp(port: u16) {
+    HELD.lock().unwrap().retain(|held| held.local_addr().unwrap().port() != port);
 }
 
 /// An address where nobody receives: the kernel says so by ICMP.
