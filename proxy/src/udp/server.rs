@@ -8,13 +8,15 @@
 //!          <--- from where they sent to ---------------------- <--- whatever it answers ---
 //! ```
 
+mod answers;
+
 use super::{
     Context,
     admit::admit,
     poll::{LISTENER, MOST_EVENTS, Poll},
     recall::Recall,
     rules::Rules,
-    session::{Session, Trouble, Upstream, cannot_join, trouble},
+    session::{Session, Trouble, Upstream},
     table::{Key, Place, Table},
     tally::Tally,
     train::{Batch, Buffers, Train, couple},
@@ -26,7 +28,7 @@ use crate::{
     plan::Plan,
     route::{Route, Target, route},
 };
-use quinn_udp::{BATCH_SIZE, Transmit, UdpSockRef, UdpSocketState};
+use quinn_udp::{BATCH_SIZE, UdpSockRef, UdpSocketState};
 use std::{
     array,
     cell::RefCell,
@@ -40,8 +42,6 @@ use weft_contract::Endpoint;
 
 /// How many endpoints one datagram is sent to before it is given up.
 const TRIES: usize = 3;
-/// How many messages of one session are read at once: most have one answer under way.
-const ANSWERS: usize = 16;
 /// Sessions that expire are looked for no more often than this, so that many go at once, and no less, so that a shorter idle
 /// time takes effect.
 const LOOK: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -65,16 +65,6 @@ pub(super) struct Server {
     endpoints: UdpSocketState,
     tally: Tally,
     tickets: Vec<u64>,
-}
-
-/// What a look at a session's socket showed.
-enum Came {
-    /// Some answers, and perhaps more are there.
-    Answers { more: bool },
-    /// Nothing.
-    Nothing,
-    /// The endpoint refuses.
-    Refusal,
 }
 
 // === impl Server ===
@@ -115,14 +105,14 @@ impl Server {
         // First of all, who refuses and who has gone: then what clients send goes the right way at once.
         for ticket in tickets.iter().filter(|ticket| **ticket != LISTENER) {
             if let Some(place) = self.sessions.redeem(*ticket) {
-                more |= self.from_endpoint(poll, place, now);
+                more |= self.take_answers(poll, place, now);
             }
         }
         let clients = tickets.contains(&LISTENER);
         self.tickets = tickets;
         looked?;
         if clients {
-            more |= self.from_clients(poll, now)?;
+            more |= self.take_from_clients(poll, now)?;
         }
         self.tally.settle();
         Ok(more)
@@ -156,7 +146,7 @@ impl Server {
         Some(plan)
     }
 
-    fn from_clients(&mut self, poll: &Poll, now: Instant) -> io::Result<bool> {
+    fn take_from_clients(&mut self, poll: &Poll, now: Instant) -> io::Result<bool> {
         let Some(plan) = self.follow() else { return Ok(false) };
         BUFFERS.with_borrow_mut(|buffers| {
             let (batch, joint) = match buffers.receive(&self.clients, &self.socket, BATCH_SIZE) {
@@ -341,86 +331,6 @@ impl Server {
         self.sessions.remove(place);
         self.tally.counters().evicted();
     }
-
-    /// Takes what a session's endpoint says. Says whether there may be more.
-    fn from_endpoint(&mut self, poll: &Poll, place: Place, now: Instant) -> bool {
-        match self.answers(place, now) {
-            Came::Answers { more } => more,
-            Came::Nothing => false,
-            Came::Refusal => {
-                self.after_refusal(poll, place, now);
-                false
-            }
-        }
-    }
-
-    fn answers(&mut self, place: Place, now: Instant) -> Came {
-        let key = self.sessions.key(place);
-        let session = self.sessions.get_mut(place);
-        let Some(upstream) = session.and_then(|session| session.upstream.as_mut()) else {
-            return Came::Nothing;
-        };
-        let count = BUFFERS.with_borrow_mut(|buffers| {
-            let (batch, joint) = buffers.receive(&self.endpoints, &upstream.socket, ANSWERS)?;
-            let trains: [Train<'_>; ANSWERS] =
-                array::from_fn(
-                    |index| {
-                        if index < batch.len() { batch.train(index) } else { Train::default() }
-                    },
-                );
-            let count = batch.len();
-            couple(&trains[..count], self.clients.max_gso_segments(), joint, |train| {
-                match answer(&self.clients, &self.socket, key, train) {
-                    Ok(()) => self.tally.sent(train),
-                    Err(cause) => self.tally.dropped(cause, train),
-                }
-            });
-            Ok(count)
-        });
-        match count.map_err(|error: io::Error| trouble(&error)) {
-            Ok(count) => {
-                upstream.answered(now);
-                if count == ANSWERS {
-                    upstream.join();
-                }
-                self.answered(place, now);
-                Came::Answers { more: count == ANSWERS }
-            }
-            Err(Trouble::Refused) => Came::Refusal,
-            // Nothing was there after all, or what was cannot be had.
-            Err(Trouble::Dropped(_)) => Came::Nothing,
-        }
-    }
-
-    fn answered(&mut self, place: Place, now: Instant) {
-        if let Some(session) = self.sessions.get_mut(place) {
-            session.tried.clear();
-            session.only_first = false;
-        }
-        self.sessions.touch(place, now);
-    }
-
-    /// What was refused is sent to another endpoint if it is still known: if the session's first datagram is all that it has
-    /// sent. Else it is not known which of them was refused, and the next goes to another endpoint.
-    fn after_refusal(&mut self, poll: &Poll, place: Place, now: Instant) {
-        let ticket = self.sessions.ticket(place);
-        let only_first = self.sessions.get_mut(place).is_some_and(|session| session.only_first);
-        self.refused(place, now);
-        let first = if only_first { self.recall.first_of(ticket) } else { None };
-        let exhausted = self.sessions.get_mut(place).is_none_or(|session| session.tried.len() >= TRIES);
-        match (first, self.follow()) {
-            (Some(first), Some(plan)) if !exhausted => {
-                self.send(poll, &plan, place, Train::single(first.bytes()), now);
-            }
-            (first, _) => {
-                self.tally.lost(Cause::ConnectFailed);
-                // Who asks again deserves to be sent anywhere.
-                if let (Some(_), Some(session)) = (first, self.sessions.get_mut(place)) {
-                    session.tried.clear();
-                }
-            }
-        }
-    }
 }
 
 /// Whether an endpoint that takes no new sessions still serves those that it has: it is about to end.
@@ -430,32 +340,5 @@ fn is_serving(route: &Route, upstream: &Upstream) -> bool {
     route.port.endpoints.iter().find(same).is_some_and(|endpoint| endpoint.serving)
 }
 
-/// Sends to a client, from the address that it sent to.
-fn answer(state: &UdpSocketState, socket: &UdpSocket, key: Key, train: Train<'_>) -> Result<(), Cause> {
-    let Key { client: destination, local: src_ip } = key;
-    let send = |contents, segment_size| {
-        let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip };
-        state.try_send(UdpSockRef::from(socket), &transmit)
-    };
-    if let Some(segment) = train.segment(state.max_gso_segments()) {
-        match send(train.bytes(), Some(segment)) {
-            Ok(()) => return Ok(()),
-            Err(error) if cannot_join(&error) => {}
-            Err(error) => return Err(why(&error)),
-        }
-    }
-    train.datagrams().try_for_each(|datagram| send(datagram, None).map_err(|error| why(&error)))
-}
-
-/// Why a client is not answered.
-fn why(error: &io::Error) -> Cause {
-    match trouble(error) {
-        Trouble::Dropped(cause) => cause,
-        // There is no way to the client.
-        Trouble::Refused => Cause::Internal,
-    }
-}
-
 #[cfg(test)]
-#[path = "server_tests.rs"]
 mod tests;

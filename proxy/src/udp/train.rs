@@ -156,9 +156,9 @@ impl<'a> Batch<'a> {
         &self.metas[index]
     }
 
-    /// What a message brought.
+    /// What a message brought; nothing where there are fewer.
     pub(super) fn train(&self, index: usize) -> Train<'a> {
-        let meta = self.meta(index);
+        let Some(meta) = self.metas.get(index) else { return Train::default() };
         let bytes = &self.memory[index * STRIDE..][..meta.len];
         Train { bytes, segment: if meta.stride == 0 { meta.len } else { meta.stride.min(meta.len) } }
     }
