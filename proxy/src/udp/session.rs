@@ -73,7 +73,7 @@ impl Session {
     /// It expires: what was not complained of was fine.
     pub(super) fn rest(&mut self, now: Instant) {
         if let Some(upstream) = &mut self.upstream {
-            upstream.endpoint.observe(fine(), now);
+            upstream.endpoint.observe(Outcome::Accepted, now);
         }
     }
 }
@@ -96,7 +96,7 @@ impl Upstream {
         };
         loop {
             let want = Want { key, sticky: None, tried };
-            let mut endpoint = route.balancer.pick(&want, dice, now).map_err(|why| match why {
+            let mut endpoint = route.balancer.pick_connection(&want, dice, now).map_err(|why| match why {
                 NoEndpoint::NoneReady => Cause::NoEndpoint,
                 NoEndpoint::AllTried => Cause::ConnectFailed,
                 NoEndpoint::Full => Cause::Overloaded,
@@ -123,7 +123,7 @@ impl Upstream {
         now: Instant,
     ) -> Result<(), Trouble> {
         if now.saturating_duration_since(self.since) >= NO_COMPLAINT {
-            self.endpoint.observe(fine(), now);
+            self.endpoint.observe(Outcome::Accepted, now);
         }
         if let Some(segment) = train.segment(state.max_gso_segments()) {
             let transmit = Transmit {
@@ -148,9 +148,7 @@ impl Upstream {
 
     /// It answered.
     pub(super) fn answered(&mut self, now: Instant) {
-        let latency = now.saturating_duration_since(self.since);
-        let good = Outcome::Answered { status: 200, grpc_code: None, retry_after: None, latency };
-        self.endpoint.observe(good, now);
+        self.endpoint.observe(Outcome::Accepted, now);
     }
 
     /// It brings more at once than one reading takes: from now on the kernel joins what it can.
@@ -166,11 +164,6 @@ fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     socket.connect(&address.into())?;
     Ok(socket.into())
-}
-
-/// Nothing is known of its latency, and nothing bad of the rest.
-fn fine() -> Outcome {
-    Outcome::Answered { status: 200, grpc_code: None, retry_after: None, latency: Duration::ZERO }
 }
 
 /// Several datagrams at once do not fit the path or the device; one by one they may.
