@@ -19,7 +19,10 @@ async fn a_bad_value_is_told_and_the_last_good_one_serves_on() -> Result<()> {
     cluster.merge::<Service>(namespace, "web", annotation("weft.mesh/traffic-type", "htpp")).await?;
     let told = cluster.event(namespace, "web", "AnnotationInvalid", "htpp").await?;
     ensure!(told.type_.as_deref() == Some("Warning"), "{told:?}");
-    ensure!(told.note.as_deref().unwrap_or_default().contains("the default (what the port's appProtocol says"), "{told:?}");
+    ensure!(
+        told.note.as_deref().unwrap_or_default().contains("the default (what the port's appProtocol says"),
+        "{told:?}"
+    );
     load.await??.all_ok()?;
 
     cluster.service(namespace, "ledger", &[("tcp", 9000, 9000)]).await?;

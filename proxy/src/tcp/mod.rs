@@ -4,7 +4,7 @@
 //! connection that broke is passed on as broken (a reset), so that nobody mistakes half of a message for the whole.
 //!
 //! ```text
-//! admit (limits) -> connect (tries, PROXY header) -> relay (two directions, pipes) -> record
+//! admit (limits) -> sni (where server names tell) -> connect (tries, PROXY header) -> relay (two directions, pipes) -> record
 //!                                ^                        | the endpoint broke before the first byte
 //!                                +------------------------+
 //! ```
@@ -18,6 +18,7 @@ mod pipe;
 mod proxy_protocol;
 mod register;
 mod relay;
+pub mod sni;
 
 use crate::{
     alarm::Alarm,
@@ -123,6 +124,10 @@ impl Session {
             Ok(permit) => permit,
             Err(cause) => return self.refuse(cause),
         };
+        let route = match Box::pin(self.choose(route)).await {
+            Ok(route) => route,
+            Err(refused) => return Box::pin(refused.tell(&mut self.client, self.open.traffic())).await,
+        };
         // A connection that rests must not keep an old route alive: it is looked up again where it is needed again.
         let mut route = Some(route);
         loop {
@@ -141,6 +146,14 @@ impl Session {
             }
         }
         self.open.traffic().connection(self.started.elapsed());
+    }
+
+    /// The route by the server name, where the port has routes by names.
+    async fn choose(&mut self, route: Arc<Route>) -> Result<Arc<Route>, sni::Refused> {
+        let (route, first) = sni::choose(&self.client, &route, &self.worker.status.plan).await?;
+        self.target = Arc::clone(&route.target);
+        self.first = first.into();
+        Ok(route)
     }
 
     fn connect(&mut self, route: Arc<Route>) -> impl Future<Output = Result<Connected, Cause>> {
