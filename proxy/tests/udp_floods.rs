@@ -72,6 +72,9 @@ async fn nothing_is_left_of_sessions_that_have_gone() {
     let soon = |policy: &mut weft_contract::Policy| policy.sessions.idle = Duration::from_millis(50);
     let mut mesh = Mesh::with(vec![asking("dns", port, &[backend.address], soon)]).await;
     eventually("the proxy is at rest", async || mesh.admin("/readyz").await.status() == 200).await;
+    // A worker opens what a listener needs beside its socket; a session that was there says that it has.
+    ask(&client(port).await, b"?").await;
+    eventually("it has gone", async || count(&mesh, "dns", "sessions", None).await == 0).await;
     let before = open_files();
     for _ in 0..3 {
         for _ in 0..200 {

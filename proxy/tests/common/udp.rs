@@ -35,15 +35,18 @@ pub fn asking(
 static HELD: Mutex<Vec<TcpListener>> = Mutex::new(Vec::new());
 
 /// A UDP port that nobody has and no other test takes: the TCP port of the same number is held as a sign for all tests on
-/// this machine, below those that the kernel gives to clients.
+/// this machine. Below those that the kernel gives to clients, and above those of other tests, which look for TCP ports by
+/// taking UDP ports for a moment.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const HELD_ON: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
-    let start = u16::try_from(std::process::id() % 18_000).unwrap();
+    const RANGE: u16 = 2_700;
+    let start = u16::try_from(std::process::id() % u32::from(RANGE)).unwrap();
     loop {
-        let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000;
-        let held = TcpListener::bind((HELD_ON, port));
-        if let (Ok(held), Ok(_)) = (held, std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port))) {
+        let port = 30_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % RANGE;
+        // The sign first: who cannot have it must not touch the port.
+        let Ok(held) = TcpListener::bind((HELD_ON, port)) else { continue };
+        if std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).is_ok() {
             HELD.lock().unwrap().push(held);
             return port;
         }
