@@ -150,7 +150,7 @@ impl Traffic {
         self.lifetimes.observe(&LIFETIMES, duration);
     }
 
-    /// Counts a TCP connection that was reset before a byte of it passed.
+    /// Counts a TCP connection that was refused before a byte of it passed.
     pub fn refused(&self, cause: Cause) {
         self.refused[cause as usize].fetch_add(1, Ordering::Relaxed);
     }
