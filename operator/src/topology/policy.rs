@@ -3,7 +3,10 @@
 //! In: what its annotations ask for, its spec, and what is known of certificates, carriers and other Services. Out: the
 //! [`Policy`] that proxies are told, and findings about what cannot be.
 
-use super::{Member, MemberPort, Topology};
+use super::{
+    Topology,
+    member::{Member, MemberPort, mistaken},
+};
 use crate::{
     annotation::{MirrorTarget, Mistake},
     finding::{Finding, Reason},
@@ -159,5 +162,5 @@ fn mirror(member: &Member<'_>, target: &MirrorTarget, members: &Members<'_>) -> 
 fn unused(member: &Member<'_>, name: &str, why: &str) -> Finding {
     let annotation = member.spelled.get(name).cloned().unwrap_or_else(|| name.to_owned());
     let mistake = Mistake::Unused { annotation, why: why.to_owned() };
-    super::mistaken(&super::about(member.service), &mistake)
+    mistaken(&super::about(member.service), &mistake)
 }

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use weft_contract::{
     Hints, Policy,
-    policy::{Mirror, Proximity},
+    policy::{Mirror, Proximity, Scheme},
 };
 
 /// A Service of `shop` with these annotations, by their keys, and this spec.

@@ -5,6 +5,7 @@ use crate::testing::settings;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use weft_contract::Protocol;
 
 pub(super) fn service(namespace: &str, name: &str, more: Value) -> Arc<Service> {
     let mut object = json!({
