@@ -1,6 +1,7 @@
 //! A small API server in memory, for tests: objects by path, merge patches, resource versions and label selectors; and
 //! settings as from a command line.
 
+use crate::smi::{Object, SmiKind, SmiVersion, decode};
 use axum::{
     Router,
     body::Bytes,
@@ -154,6 +155,19 @@ pub(crate) fn pod(name: &str) -> Value {
     })
 }
 
+/// An SMI object of namespace `shop`, unless it says another, as the API server would serve it in this version.
+pub(crate) fn smi(version: &str, kind: &str, name: &str, more: &Value) -> Arc<Object> {
+    let kind = SmiKind::ALL.into_iter().find(|known| known.kubernetes() == kind).unwrap();
+    let version = SmiVersion::ALL.into_iter().find(|known| known.kubernetes() == version).unwrap();
+    let mut object = json!({
+        "apiVersion": format!("{}/{}", kind.group(), version.kubernetes()),
+        "kind": kind.kubernetes(),
+        "metadata": {"namespace": "shop", "name": name, "uid": format!("uid-{name}")},
+    });
+    merge(&mut object, more);
+    Arc::new(decode::object(kind, version, &serde_json::from_value(object).unwrap()))
+}
+
 /// Settings as from a command line.
 pub(crate) fn settings(arguments: &[&str]) -> crate::settings::Settings {
     #[derive(clap::Parser)]
@@ -241,6 +255,11 @@ async fn answer(State(api): State<FakeApi>, method: Method, uri: Uri, body: Byte
     }
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     match (&method, collection) {
+        // What kinds there are, where a test says so; else there are none but the server's own.
+        (&Method::GET, _) if path == "/apis" => {
+            let groups = json!({"kind": "APIGroupList", "groups": []});
+            json_answer(StatusCode::OK, inner.objects.get(&path).unwrap_or(&groups))
+        }
         (&Method::GET, true) => inner.list(&path, uri.query().unwrap_or_default()),
         (&Method::GET, false) => match inner.objects.get(&path) {
             Some(object) => json_answer(StatusCode::OK, object),

@@ -138,13 +138,14 @@ async fn publish(recorder: &Recorder, finding: &Finding) {
 
 fn reference(about: &About) -> ObjectReference {
     let About { kind, namespace, name, uid } = about;
-    let kind = match kind {
-        Kind::Service => "Service",
-        Kind::ConfigMap => "ConfigMap",
-        Kind::Node => "Node",
+    let (api_version, kind) = match kind {
+        Kind::Service => ("v1".to_owned(), "Service"),
+        Kind::ConfigMap => ("v1".to_owned(), "ConfigMap"),
+        Kind::Node => ("v1".to_owned(), "Node"),
+        Kind::Smi(kind, version) => (format!("{}/{}", kind.group(), version.kubernetes()), kind.kubernetes()),
     };
     ObjectReference {
-        api_version: Some("v1".into()),
+        api_version: Some(api_version),
         kind: Some(kind.into()),
         namespace: Some(namespace.clone()).filter(|namespace| !namespace.is_empty()),
         name: Some(name.clone()),
