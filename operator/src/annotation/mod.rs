@@ -13,6 +13,7 @@ mod failing;
 mod limits;
 mod mistake;
 mod retry;
+mod splitting;
 pub mod table;
 mod timeouts;
 mod traffic;
@@ -26,7 +27,7 @@ use crate::{observe::authorities::AuthorityName, settings::TrafficType};
 use draft::{Asked, Draft};
 use std::collections::BTreeMap;
 use table::{PREFIXES, Row};
-use weft_contract::{Policy, policy::Scheme};
+use weft_contract::{Policy, SplitSticky, policy::Scheme};
 
 /// Annotations or values by name, as Kubernetes keeps them.
 pub type Values = BTreeMap<String, String>;
@@ -48,6 +49,8 @@ pub struct ServiceSettings {
     pub authority: Option<AuthorityName>,
     /// Where a copy of requests goes.
     pub mirror: Option<MirrorTarget>,
+    /// What keeps one user on one side of a TrafficSplit on it.
+    pub split_sticky: Option<SplitSticky>,
 }
 
 /// What came of parsing.
@@ -75,7 +78,14 @@ impl ServiceSettings {
     /// The settings of a Service that asks for nothing.
     #[must_use]
     pub fn new(traffic_type: TrafficType) -> Self {
-        Self { traffic_type, scheme: None, policy: Policy::default(), authority: None, mirror: None }
+        Self {
+            traffic_type,
+            scheme: None,
+            policy: Policy::default(),
+            authority: None,
+            mirror: None,
+            split_sticky: None,
+        }
     }
 }
 

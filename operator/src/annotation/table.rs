@@ -3,7 +3,9 @@
 //! In: the rows of each concern. Out: every [`Row`], by concern and by name. Parsing, the Events about mistakes and the
 //! docs page come from here.
 
-use super::{actions, balancing, draft::Draft, failing, limits, retry, timeouts, traffic, upstream};
+use super::{
+    actions, balancing, draft::Draft, failing, limits, retry, splitting, timeouts, traffic, upstream,
+};
 
 /// The prefixes of annotations, the first that is present wins, key by key: ours, Traefik Mesh's and Maesh's.
 pub const PREFIXES: [&str; 3] = ["weft.mesh/", "mesh.traefik.io/", "maesh.containo.us/"];
@@ -68,6 +70,11 @@ pub const CONCERNS: &[Concern] = &[
         rows: upstream::ROWS,
     },
     Concern { title: "Actions", doc: "What is done to a request on its way.", rows: actions::ROWS },
+    Concern {
+        title: "Splits",
+        doc: "What holds where a TrafficSplit splits the Service's traffic among others ([SMI](smi.md)).",
+        rows: splitting::ROWS,
+    },
 ];
 
 /// Every row, in the order of the docs page.

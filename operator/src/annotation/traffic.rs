@@ -57,6 +57,7 @@ pub(super) fn finish(draft: &mut Draft, asked: &mut Asked) {
     let http = |key: &&str| table::row(key).is_some_and(|row| !row.tcp);
     let keys: Vec<_> = asked.keys().into_iter().filter(http).collect();
     asked.unused(&keys, "is about HTTP requests, and has no effect with the traffic type that is in force");
+    draft.settings.split_sticky = None;
     let algorithm = &mut draft.settings.policy.balancing.algorithm;
     if matches!(algorithm, Algorithm::Hash(HashKey::Header(_) | HashKey::Cookie(_))) {
         *algorithm = Algorithm::default();
