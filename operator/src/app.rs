@@ -149,7 +149,12 @@ async fn lead(
     stations.spawn(async move { until_stop.run_until_cancelled(confirm.run()).await.unwrap_or_default() });
     stations.spawn(dns::run(client.clone(), DnsSettings::of(&settings), reporter.clone(), stop.clone()));
     start_policies(&client, &settings, &current, stop, &mut watches, stations);
-    let shadows = publish::shadow::Publisher::new(client, &settings.namespace, reporter.clone());
+    let shadows = publish::shadow::Publisher::new(
+        client,
+        &settings.namespace,
+        settings.access.meanwhile(),
+        reporter.clone(),
+    );
     stations.spawn(publish_shadows(shadows, current.subscribe(), stores, stop.clone()));
 
     changes.topology.notify_one(); // the first lists are a change

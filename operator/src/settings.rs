@@ -58,7 +58,7 @@ pub struct Settings {
     /// Which Services have a mesh name.
     #[arg(long, env = "WEFT_SELECT", value_enum, default_value_t = Select::All)]
     pub select: Select,
-    /// The traffic type of a Service without the annotation.
+    /// The traffic type of a port of which neither an annotation nor its appProtocol says anything.
     #[arg(long, env = "WEFT_DEFAULT_TRAFFIC_TYPE", value_enum, default_value_t = TrafficType::Http)]
     pub default_traffic_type: TrafficType,
     /// The only namespaces to look at; all when empty.
@@ -175,7 +175,7 @@ pub enum TrafficType {
     Http,
     /// TCP, byte for byte.
     Tcp,
-    /// UDP, which this version does not serve.
+    /// UDP, datagram for datagram.
     Udp,
 }
 
@@ -186,6 +186,16 @@ pub struct PortRange {
     pub first: u16,
     /// The last port.
     pub last: u16,
+}
+
+impl std::fmt::Display for TrafficType {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
 }
 
 impl Settings {
@@ -207,6 +217,16 @@ impl AccessSettings {
     #[must_use]
     pub fn is_enforced(&self) -> bool {
         self.controlled && self.mode == Denied::Enforce
+    }
+
+    /// What is said of the mesh name of a Service that cannot be served.
+    #[must_use]
+    pub fn meanwhile(&self) -> &'static str {
+        if self.is_enforced() {
+            "the mesh name has no address, for access is controlled and nothing may go past the mesh"
+        } else {
+            "the mesh name resolves to the Service's own address, past the mesh"
+        }
     }
 }
 

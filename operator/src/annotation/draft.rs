@@ -5,7 +5,7 @@
 
 use super::{
     Mistake, ServiceSettings, actions, balancing, balancing::Rule, failing, limits, retry, splitting,
-    timeouts, traffic,
+    timeouts,
 };
 use std::collections::BTreeMap;
 use weft_contract::policy::{Cors, Fault, HashKey, RateLimitKey, RateLimitScope};
@@ -55,7 +55,6 @@ impl Draft {
         limits::finish(&mut self, &mut asked);
         actions::finish(&mut self, &mut asked);
         splitting::finish(&mut self, &mut asked);
-        traffic::finish(&mut self, &mut asked);
         (self.settings, asked.unused)
     }
 }
@@ -63,11 +62,6 @@ impl Draft {
 impl Asked {
     pub(super) fn new(annotations: BTreeMap<&'static str, String>) -> Self {
         Self { annotations, unused: Vec::new() }
-    }
-
-    /// The keys in force.
-    pub(super) fn keys(&self) -> Vec<&'static str> {
-        self.annotations.keys().copied().collect()
     }
 
     /// Says that `keys`, where they are in force, have no effect, and why. Each is told but once.

@@ -10,9 +10,12 @@ mod balancing;
 pub mod docs;
 mod draft;
 mod failing;
+mod fit;
 mod limits;
 mod mistake;
+mod raw;
 mod retry;
+mod sni;
 mod splitting;
 pub mod table;
 mod timeouts;
@@ -21,7 +24,10 @@ mod upstream;
 mod value;
 
 pub use actions::mirror::MirrorTarget;
+pub use fit::fit;
 pub use mistake::Mistake;
+pub use sni::SniTarget;
+pub use traffic::{PortName, Traffic};
 
 use crate::{observe::authorities::AuthorityName, settings::TrafficType};
 use draft::{Asked, Draft};
@@ -40,7 +46,7 @@ const LONGEST_VALUE: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceSettings {
     /// What its ports speak.
-    pub traffic_type: TrafficType,
+    pub traffic: Traffic,
     /// What its endpoints speak; none leaves it to each port's `appProtocol`.
     pub scheme: Option<Scheme>,
     /// What it asks of the proxies, but for what takes a look at the cluster: the fields that follow.
@@ -49,6 +55,8 @@ pub struct ServiceSettings {
     pub authority: Option<AuthorityName>,
     /// Where a copy of requests goes.
     pub mirror: Option<MirrorTarget>,
+    /// Where TLS connections go by their server name.
+    pub sni_routes: Vec<SniTarget>,
     /// What keeps one user on one side of a TrafficSplit on it.
     pub split_sticky: Option<SplitSticky>,
 }
@@ -75,15 +83,16 @@ struct Spelled<'a> {
 }
 
 impl ServiceSettings {
-    /// The settings of a Service that asks for nothing.
+    /// The settings of a Service that asks for nothing, where ports that do not say what they speak speak this.
     #[must_use]
-    pub fn new(traffic_type: TrafficType) -> Self {
+    pub fn new(usual: TrafficType) -> Self {
         Self {
-            traffic_type,
+            traffic: Traffic { usual, all: None, ports: BTreeMap::new() },
             scheme: None,
             policy: Policy::default(),
             authority: None,
             mirror: None,
+            sni_routes: Vec::new(),
             split_sticky: None,
         }
     }

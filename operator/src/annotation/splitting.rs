@@ -4,7 +4,7 @@
 
 use super::{
     draft::{Asked, Draft, set},
-    table::Row,
+    table::{HTTP, Row},
     value,
 };
 use weft_contract::SplitSticky;
@@ -16,7 +16,7 @@ pub(super) const ROWS: &[Row] = &[Row {
     example: "cookie=weft-side",
     doc: "What keeps one user on one side of a TrafficSplit on this Service: a cookie that the proxy sets, or the value of a \
           header, without which a request is split by chance.",
-    tcp: false,
+    protocols: HTTP,
     read: |draft, text| set(&mut draft.settings.split_sticky, sticky(text).map(Some)),
 }];
 

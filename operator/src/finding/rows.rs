@@ -43,7 +43,8 @@ impl Reason {
                 "AnnotationUnused",
                 Warning,
                 SERVICE,
-                "An annotation's value can be read, but has no effect: it needs another annotation, or another rules it out.",
+                "An annotation's value can be read, but has no effect, or a part of it: it needs another annotation, or another rules \
+                 it out, or the Service has no port that it is about, or what it names is not there.",
                 "Do what the note says: add what is missing, or remove the annotation.",
             ),
             Self::CertificatesNotRead => row(
@@ -65,21 +66,21 @@ impl Reason {
                 "PortNotServed",
                 Warning,
                 SERVICE,
-                "A port's protocol is one that the mesh does not serve. The mesh name resolves to the Service's own address.",
+                "A port's transport is one that the mesh does not serve: SCTP. The mesh name resolves to the Service's own address, or with `acl` to none.",
                 "Move the port to a Service of its own, or use the ordinary name.",
             ),
             Self::PortsExhausted => row(
                 "PortsExhausted",
                 Warning,
                 SERVICE,
-                "No proxy port is left for the Service. Its mesh name resolves to its own address until a port frees.",
+                "No proxy port is left for the Service. Its mesh name resolves to its own address until a port frees, or with `acl` to none.",
                 "Raise the chart's listenerPorts, or limit the mesh with select, watchNamespaces or ignoreNamespaces.",
             ),
             Self::ShadowRefused => row(
                 "ShadowRefused",
                 Warning,
                 SERVICE,
-                "The API server refused the Service's shadow Service. The mesh name resolves to the Service's own address.",
+                "The API server refused the Service's shadow Service. The mesh name resolves to the Service's own address, or with `acl` to none.",
                 "The note has the API server's words; quotas and admission policies of the mesh's namespace are usual causes.",
             ),
             Self::ProxyRejected => row(

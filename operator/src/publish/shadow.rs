@@ -33,11 +33,15 @@ use weft_contract::Transport;
 const CONCURRENCY: usize = 8;
 /// The distribution that keeps a connection on the client's own node while it has a proxy (Kubernetes 1.34).
 const SAME_NODE: &str = "PreferSameNode";
+/// No affinity between clients and proxies.
+const NO_AFFINITY: &str = "None";
 
 /// Writes shadow Services.
 pub struct Publisher {
     api: Api<Service>,
     reporter: Reporter,
+    /// What is said of the mesh name of a Service that cannot be served.
+    meanwhile: &'static str,
     /// Whether the API server knows [`SAME_NODE`]; believed until it refuses it.
     same_node: AtomicBool,
 }
@@ -52,8 +56,9 @@ struct Changes {
 impl Publisher {
     /// A publisher into the mesh's namespace.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, reporter: Reporter) -> Self {
-        Self { api: Api::namespaced(client, namespace), reporter, same_node: AtomicBool::new(true) }
+    pub fn new(client: Client, namespace: &str, meanwhile: &'static str, reporter: Reporter) -> Self {
+        let api = Api::namespaced(client, namespace);
+        Self { api, reporter, meanwhile, same_node: AtomicBool::new(true) }
     }
 
     /// Brings the shadow Services in line with the topology. Returns false where something is left to do again.
@@ -137,8 +142,9 @@ impl Publisher {
             reason: Reason::ShadowRefused,
             detail: String::new(),
             note: format!(
-                "The shadow Service {name} cannot be written: {said}. Meanwhile the mesh name resolves to the Service's own \
-                 address, or to the shadow Service as it was. It is tried again."
+                "The shadow Service {name} cannot be written: {said}. Meanwhile {}, or it resolves to the \
+                 shadow Service as it was. It is tried again.",
+                self.meanwhile
             ),
         })
     }
@@ -182,6 +188,8 @@ fn service(wanted: &shadow::Shadow, same_node: bool) -> Service {
             ports: Some(ports.iter().map(service_port).collect()),
             ip_families: Some(ip_families.clone()).filter(|families| !families.is_empty()),
             ip_family_policy: ip_family_policy.clone(),
+            // Which proxy a client goes to is not the Service's to say, and a proxy keeps what belongs together itself.
+            session_affinity: Some(NO_AFFINITY.into()),
             traffic_distribution: same_node.then(|| SAME_NODE.to_owned()),
             ..ServiceSpec::default()
         }),
@@ -236,6 +244,7 @@ fn is_same(known: &Service, wanted: &Service) -> bool {
         wanted_spec.ip_families.is_some() && known_spec.ip_families != wanted_spec.ip_families;
     ports(known_spec) == ports(wanted_spec)
         && known_spec.selector == wanted_spec.selector
+        && known_spec.session_affinity == wanted_spec.session_affinity
         && known_spec.traffic_distribution == wanted_spec.traffic_distribution
         && !families_differ
         && annotations(known) == annotations(wanted)

@@ -296,6 +296,15 @@ fn a_name_leads_nowhere_where_access_is_enforced_and_the_mesh_cannot_serve_it() 
     let addresses =
         |arguments: &[&str]| resolve(&snapshot, &settings(arguments)).0.services[0].addresses.len();
     assert_eq!((addresses(&[]), addresses(&[ACL]), addresses(&[ACL, "--acl-mode=audit"])), (1, 0, 1));
+    let sctp =
+        service("shop", "web", json!({"spec": {"ports": [{"name": "a", "port": 80, "protocol": "SCTP"}]}}));
+    let snapshot = super::super::tests::snapshot(&[sctp], &[]);
+    let note = |arguments: &[&str]| resolve(&snapshot, &settings(arguments)).1[0].note.clone();
+    assert!(
+        note(&[ACL]).contains("has no address") && note(&[]).contains("past the mesh"),
+        "{}",
+        note(&[ACL])
+    );
 }
 
 #[test]

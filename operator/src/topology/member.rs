@@ -8,13 +8,17 @@ use super::{
     policy,
     ports::{PortKey, Record},
     shadow::Shadows,
+    spoken::{Said, Spoken},
 };
 use crate::{
     annotation::{self, Mistake, Parsed, ServiceSettings, Values},
     finding::{About, Finding, Reason},
-    settings::{Settings, TrafficType},
+    settings::Settings,
 };
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::{
+    api::core::v1::{Service, ServicePort},
+    apimachinery::pkg::util::intstr::IntOrString,
+};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 use weft_contract::{self as contract, Listener, Protocol, ServiceKey, Transport, policy::Scheme};
@@ -32,6 +36,9 @@ pub(super) struct Member<'a> {
     pub(super) servable: bool,
 }
 
+/// The Services that another may name.
+pub(super) type Members<'a> = BTreeMap<&'a ServiceKey, &'a Member<'a>>;
+
 /// A port of such a Service.
 pub(super) struct MemberPort {
     pub(super) name: Option<String>,
@@ -39,6 +46,8 @@ pub(super) struct MemberPort {
     pub(super) transport: Transport,
     pub(super) protocol: Option<Protocol>,
     pub(super) scheme: Scheme,
+    /// The name of the port at the pods, where the Service has one for it.
+    pub(super) target_name: Option<String>,
 }
 
 /// A Service of the mesh with what it asks for, and the findings about that.
@@ -50,16 +59,47 @@ pub(super) fn member<'a>(
 ) -> Member<'a> {
     let key = ServiceKey::new(service.namespace().unwrap_or_default(), service.name_any());
     let defaults = ServiceSettings::new(settings.default_traffic_type);
-    let Parsed { settings, good, spelled, mistakes } =
-        annotation::parse(service.annotations(), &existing.last_good(&key), &defaults);
+    let mut parsed = annotation::parse(service.annotations(), &existing.last_good(&key), &defaults);
+    let (ports, misplaced) = member_ports(service, &parsed.settings);
+    annotation::fit(&mut parsed, &ports.iter().filter_map(|port| port.protocol).collect());
+    let meanwhile = settings.access.meanwhile();
+    let Parsed { settings, good, spelled, mistakes } = parsed;
     let about = super::about(service);
     findings.extend(mistakes.iter().map(|mistake| mistaken(&about, mistake)));
-    let ports = member_ports(service, &settings);
-    for port in ports.iter().filter(|port| port.protocol.is_none()) {
-        findings.push(not_served(&about, port, settings.traffic_type));
-    }
+    findings.extend(
+        ports.iter().filter(|port| port.protocol.is_none()).map(|port| not_served(&about, port, meanwhile)),
+    );
     let servable = !ports.is_empty() && ports.iter().all(|port| port.protocol.is_some());
-    Member { key, service, ports, settings, spelled, good, servable }
+    let member = Member { key, service, ports, settings, spelled, good, servable };
+    findings.extend(listed(&misplaced).map(|why| unused(&member, "traffic-type", &why)));
+    member
+}
+
+/// The finding about an annotation that has no effect; `why` ends a sentence that begins with it.
+pub(super) fn unused(member: &Member<'_>, name: &str, why: &str) -> Finding {
+    let annotation = member.spelled.get(name).cloned().unwrap_or_else(|| name.to_owned());
+    let mistake = Mistake::Unused { annotation, why: why.to_owned() };
+    mistaken(&super::about(member.service), &mistake)
+}
+
+/// What is wrong with one annotation, in one sentence, where anything is.
+pub(super) fn listed(wrong: &[String]) -> Option<String> {
+    /// An Event's note has room for 1 KiB, and more than these words in it; names are up to 253 characters long.
+    const ROOM: usize = 700;
+    let (first, others) = wrong.split_first()?;
+    let (mut sentence, mut left) = (first.clone(), others.len());
+    for other in others {
+        if sentence.len() + other.len() > ROOM {
+            break;
+        }
+        sentence.push_str("; ");
+        sentence.push_str(other);
+        left -= 1;
+    }
+    if left > 0 {
+        sentence.push_str(&format!("; and {left} more like these"));
+    }
+    Some(sentence)
 }
 
 /// The finding about a mistake in an annotation.
@@ -76,31 +116,43 @@ pub(super) fn mistaken(about: &About, mistake: &Mistake) -> Finding {
     }
 }
 
-/// The ports of a Service with what is spoken there: none where the mesh does not serve it. The traffic type is the
-/// Service's, the protocol the port's.
-fn member_ports(service: &Service, settings: &ServiceSettings) -> Vec<MemberPort> {
+/// The ports of a Service with what is spoken there, and what of its annotation has no effect on them.
+fn member_ports(service: &Service, settings: &ServiceSettings) -> (Vec<MemberPort>, Vec<String>) {
     let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-    ports
-        .filter_map(|port| {
-            let transport = match port.protocol.as_deref() {
-                None | Some("TCP") => Transport::Tcp,
-                Some("UDP") => Transport::Udp,
-                Some(_) => Transport::Sctp,
-            };
-            let protocol = match (transport, settings.traffic_type) {
-                (Transport::Tcp, TrafficType::Http) => Some(Protocol::Http),
-                (Transport::Tcp, TrafficType::Tcp) => Some(Protocol::Tcp),
-                (Transport::Tcp, TrafficType::Udp) | (Transport::Udp | Transport::Sctp, _) => None,
-            };
-            let number = u16::try_from(port.port).ok().filter(|number| *number != 0)?;
-            let name = port.name.clone().filter(|name| !name.is_empty());
-            let scheme = match protocol {
-                Some(Protocol::Http) => policy::scheme(settings.scheme, port.app_protocol.as_deref()),
+    let (all, ports): (Vec<_>, Vec<_>) = ports.filter_map(|port| Some((said(port)?, port))).unzip();
+    let spoken = Spoken::of(&all, &settings.traffic);
+    let member_port = |(said, port): (&Said<'_>, &ServicePort)| {
+        let protocol = spoken.on(said);
+        MemberPort {
+            name: said.name.map(str::to_owned),
+            port: said.number,
+            transport: said.transport,
+            protocol,
+            scheme: match protocol {
+                Some(Protocol::Http) => policy::scheme(settings.scheme, said.app_protocol),
                 Some(Protocol::Tcp | Protocol::Udp) | None => Scheme::default(),
-            };
-            Some(MemberPort { name, port: number, transport, protocol, scheme })
-        })
-        .collect()
+            },
+            target_name: match &port.target_port {
+                Some(IntOrString::String(name)) => Some(name.clone()),
+                Some(IntOrString::Int(_)) | None => None,
+            },
+        }
+    };
+    (all.iter().zip(ports).map(member_port).collect(), spoken.unused(&all))
+}
+
+/// What a Service says of a port; none for one without a number, which no API server lets pass.
+fn said(port: &ServicePort) -> Option<Said<'_>> {
+    Some(Said {
+        name: port.name.as_deref().filter(|name| !name.is_empty()),
+        number: u16::try_from(port.port).ok().filter(|number| *number != 0)?,
+        transport: match port.protocol.as_deref() {
+            None | Some("TCP") => Transport::Tcp,
+            Some("UDP") => Transport::Udp,
+            Some(_) => Transport::Sctp,
+        },
+        app_protocol: port.app_protocol.as_deref(),
+    })
 }
 
 /// Where the proxy listens for a port.
@@ -115,40 +167,31 @@ pub(super) fn contract_ports(
     listeners: Option<&Record>,
     endpoints: &EndpointIndex<'_>,
 ) -> Vec<contract::Port> {
-    let port = |port: &MemberPort| {
-        let listener = listeners.and_then(|listeners| listener(port, listeners));
-        let endpoints = match listener {
+    let port = |port: &MemberPort| contract::Port {
+        name: port.name.clone(),
+        port: port.port,
+        transport: port.transport,
+        listener: listeners.and_then(|listeners| listener(port, listeners)),
+        scheme: port.scheme,
+        // Other Services lead here too, also where no proxy listens for this one.
+        endpoints: match port.protocol {
             Some(_) => endpoints.of_port(&member.key, port.name.as_deref(), port.transport),
             None => Vec::new(),
-        };
-        contract::Port {
-            name: port.name.clone(),
-            port: port.port,
-            transport: port.transport,
-            listener,
-            scheme: port.scheme,
-            endpoints,
-            target_name: None,
-            sni_routes: Vec::new(),
-        }
+        },
+        target_name: port.target_name.clone(),
+        sni_routes: Vec::new(),
     };
     member.ports.iter().map(port).collect()
 }
 
-fn not_served(about: &About, port: &MemberPort, traffic_type: TrafficType) -> Finding {
+fn not_served(about: &About, port: &MemberPort, meanwhile: &str) -> Finding {
     let number = format!("{}/{}", port.port, port.transport.kubernetes());
-    let why = match (port.transport, traffic_type) {
-        (Transport::Tcp, _) => "is annotated with traffic-type udp, which is not served yet",
-        (Transport::Udp, _) => "is UDP, which is not served yet",
-        (Transport::Sctp, _) => "has a protocol that the mesh does not serve",
-    };
     Finding {
         about: about.clone(),
         reason: Reason::PortNotServed,
         detail: number.clone(),
         note: format!(
-            "Port {number} {why}. Meanwhile the mesh name resolves to the Service's own address, past the mesh. To have \
-             the other ports in the mesh, move this one to a Service of its own."
+            "Port {number} has a transport that the mesh does not serve. Meanwhile {meanwhile}. To have the other ports in the mesh, move this one to a Service of its own."
         ),
     }
 }

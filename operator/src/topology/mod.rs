@@ -14,7 +14,9 @@ mod reach;
 pub mod select;
 pub mod shadow;
 mod smi;
+mod sni;
 mod split;
+mod spoken;
 pub mod wall;
 
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
 use endpoints::EndpointIndex;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
-use member::{Member, MemberPort, contract_ports, listener, member};
+use member::{Member, MemberPort, Members, contract_ports, listener, member};
 use ports::{PortKey, Record};
 use shadow::{Shadow, Shadows};
 use std::{
@@ -74,7 +76,7 @@ pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Findi
     members.sort_by(|one, other| one.key.cmp(&other.key));
     let allotment = ports::allot(wanted(&members), &existing.record(), settings.listener_ports);
 
-    let index: policy::Members<'_> = members.iter().map(|member| (&member.key, member)).collect();
+    let index: Members<'_> = members.iter().map(|member| (&member.key, member)).collect();
     let mut topology = Topology::default();
     let mut services = Vec::with_capacity(members.len());
     for member in &members {
@@ -91,7 +93,7 @@ pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Findi
         services.push(contract::Service {
             key: member.key.clone(),
             addresses: ready.unwrap_or_else(|| fallback(member, &endpoints, settings)),
-            ports: contract_ports(member, listeners, &endpoints),
+            ports: sni::routed(contract_ports(member, listeners, &endpoints), member, &index, &mut findings),
             policy: policy::complete(member, &index, snapshot, &mut topology, &mut findings),
             split: None,
         });
@@ -183,7 +185,7 @@ fn shadow(member: &Member<'_>, listeners: &Record) -> Shadow {
             .iter()
             .filter_map(|port| {
                 let listener = listener(port, listeners)?.port;
-                let MemberPort { name, port, transport, protocol: _, scheme: _ } = port;
+                let MemberPort { name, port, transport, protocol: _, scheme: _, target_name: _ } = port;
                 Some(shadow::ShadowPort { name: name.clone(), port: *port, transport: *transport, listener })
             })
             .collect(),
@@ -211,11 +213,11 @@ fn exhausted(member: &Member<'_>, settings: &Settings) -> Finding {
         reason: Reason::PortsExhausted,
         detail: String::new(),
         note: format!(
-            "No {} proxy port(s) are free in {}. Meanwhile the mesh name resolves to the Service's own address, past the \
-             mesh; it is served as soon as ports free. Raise listenerPorts in the chart, or limit the mesh by select, \
+            "No {} proxy port(s) are free in {}. Meanwhile {}; it is served as soon as ports free. Raise listenerPorts in the chart, or limit the mesh by select, \
              watchNamespaces or ignoreNamespaces.",
             member.ports.len(),
-            settings.listener_ports
+            settings.listener_ports,
+            settings.access.meanwhile()
         ),
     }
 }
