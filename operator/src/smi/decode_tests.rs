@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::testing::smi;
+use proptest::prelude::*;
 use serde_json::json;
 use weft_contract::{HeaderRegex, HttpMatch};
 
@@ -225,4 +226,59 @@ fn an_object_is_told_apart_by_the_version_that_it_was_read_in() {
     );
     assert_eq!(object.about.kind, Kind::Smi(SmiKind::TrafficSplit, SmiVersion::V1alpha2));
     assert!(object.created.is_some() && object.content.is_err());
+}
+
+/// Any JSON, with names that objects of these kinds have.
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[-a-z0-9.*(/]{0,6}".prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    let names = prop::sample::select(vec![
+        "spec",
+        "matches",
+        "rules",
+        "specs",
+        "sources",
+        "destination",
+        "kind",
+        "name",
+        "port",
+        "ports",
+        "schemes",
+        "podLabelSelector",
+        "matchExpressions",
+        "spiffeIdentities",
+        "service",
+        "backends",
+        "weight",
+        "pathRegex",
+        "methods",
+        "headers",
+    ]);
+    leaf.prop_recursive(5, 48, 6, move |inner| {
+        let object = prop::collection::vec((names.clone(), inner.clone()), 0..6);
+        prop_oneof![
+            prop::collection::vec(inner, 0..4).prop_map(Value::from),
+            object.prop_map(|fields| {
+                Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn nothing_makes_the_decoder_panic(data in any_value(), quantity in ".{0,12}") {
+        for kind in SmiKind::ALL {
+            for version in SmiVersion::ALL {
+                let _ = content(kind, version, &data);
+            }
+        }
+        let _ = thousandths(&quantity);
+    }
 }

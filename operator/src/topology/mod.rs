@@ -229,3 +229,7 @@ mod tests;
 #[cfg(test)]
 #[path = "policy_tests.rs"]
 mod policy_tests;
+
+#[cfg(test)]
+#[path = "example_tests.rs"]
+mod example_tests;
