@@ -233,3 +233,7 @@ mod policy_tests;
 #[cfg(test)]
 #[path = "example_tests.rs"]
 mod example_tests;
+
+#[cfg(test)]
+#[path = "access_rules_tests.rs"]
+mod access_rules_tests;
