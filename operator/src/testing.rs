@@ -12,7 +12,7 @@ use axum::{
 use kube::{Client, Config};
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -27,7 +27,7 @@ struct Inner {
     objects: BTreeMap<String, Value>,
     version: u64,
     writes: Vec<String>,
-    forbidden: BTreeSet<String>,
+    refused: BTreeMap<String, StatusCode>,
     /// Changes that someone else makes just before the next write of a path.
     races: BTreeMap<String, Value>,
 }
@@ -85,7 +85,12 @@ impl FakeApi {
 
     /// Forbids a path.
     pub(crate) fn forbid(&self, path: &str) {
-        self.lock().forbidden.insert(path.to_owned());
+        self.refuse(path, StatusCode::FORBIDDEN);
+    }
+
+    /// Answers with an error at a path.
+    pub(crate) fn refuse(&self, path: &str, code: StatusCode) {
+        self.lock().refused.insert(path.to_owned(), code);
     }
 
     /// The writes since this was last asked.
@@ -250,8 +255,8 @@ async fn answer(State(api): State<FakeApi>, method: Method, uri: Uri, body: Byte
     let mut inner = api.lock();
     let path = uri.path().to_owned();
     let collection = path.split('/').count() % 2 == usize::from(path.starts_with("/apis/"));
-    if inner.forbidden.contains(&path) {
-        return status(StatusCode::FORBIDDEN, "forbidden by a test");
+    if let Some(code) = inner.refused.get(&path) {
+        return status(*code, "refused by a test");
     }
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     match (&method, collection) {

@@ -187,7 +187,12 @@ async fn served(client: &Client, kinds: &[SmiKind]) -> Result<BTreeMap<SmiKind, 
     if kinds.iter().any(|kind| !served.contains_key(kind)) {
         // An API server that has just begun serves its own kinds before those that it is taught.
         let request = Request::get("/readyz").body(Vec::new())?;
-        client.request_text(request).await.map_err(|_| Unknown::NotReady)?;
+        match client.request_text(request).await {
+            Ok(_) => {}
+            // Who may not ask has to believe it.
+            Err(kube::Error::Api(status)) if status.code < 500 => {}
+            Err(_) => return Err(Unknown::NotReady),
+        }
     }
     Ok(served)
 }

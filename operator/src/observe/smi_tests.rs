@@ -106,8 +106,14 @@ async fn what_is_not_known_for_sure_is_not_taken_for_absent() {
     put(&api, "v1alpha4", "it", &json!({"service": "web"}));
     let (store, _changes, _tasks) = watched(&api).await;
     serve(&api, &[]);
-    api.forbid("/readyz");
     let kinds = [SmiKind::TrafficSplit];
+    api.forbid("/readyz");
+    assert_eq!(
+        served(&api.client().await, &kinds).await.unwrap(),
+        BTreeMap::new(),
+        "who may not ask believes it"
+    );
+    api.refuse("/readyz", axum::http::StatusCode::INTERNAL_SERVER_ERROR);
     let error = served(&api.client().await, &kinds).await.unwrap_err();
     assert!(matches!(error, Unknown::NotReady), "{error}");
     api.forbid("/apis");
