@@ -4,7 +4,7 @@
 //! connection that broke is passed on as broken (a reset), so that nobody mistakes half of a message for the whole.
 //!
 //! ```text
-//! admit (limits) -> connect (tries, PROXY header) -> relay (two directions, pipes) -> record
+//! admit (limits) -> sni (where server names tell) -> connect (tries, PROXY header) -> relay (two directions, pipes) -> record
 //!                                ^                        | the endpoint broke before the first byte
 //!                                +------------------------+
 //! ```
@@ -18,6 +18,7 @@ mod pipe;
 mod proxy_protocol;
 mod register;
 mod relay;
+pub mod sni;
 
 use crate::{
     alarm::Alarm,
@@ -123,6 +124,13 @@ impl Session {
             Ok(permit) => permit,
             Err(cause) => return self.refuse(cause),
         };
+        let route = if route.server_names.is_none() {
+            route
+        } else {
+            // On the heap, for few are asked for a name.
+            let Some(route) = Box::pin(self.choose(&route)).await else { return };
+            route
+        };
         // A connection that rests must not keep an old route alive: it is looked up again where it is needed again.
         let mut route = Some(route);
         loop {
@@ -141,6 +149,21 @@ impl Session {
             }
         }
         self.open.traffic().connection(self.started.elapsed());
+    }
+
+    /// The route by the server name that the client asks for; none where it was told that there is none.
+    async fn choose(&mut self, route: &Arc<Route>) -> Option<Arc<Route>> {
+        match sni::choose(&self.client, route, &self.worker.status.plan).await {
+            Ok((chosen, first)) => {
+                (self.target, self.first) = (Arc::clone(&chosen.target), first.into());
+                Some(chosen)
+            }
+            Err(refused) => {
+                tracing::debug!(service = %self.target.service, %refused, "TLS: a client goes nowhere");
+                refused.tell(&mut self.client, self.open.traffic()).await;
+                None
+            }
+        }
     }
 
     fn connect(&mut self, route: Arc<Route>) -> impl Future<Output = Result<Connected, Cause>> {
