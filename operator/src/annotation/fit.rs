@@ -28,6 +28,7 @@ pub fn fit(parsed: &mut Parsed, spoken: &BTreeSet<Protocol>) {
     }
     if !spoken.contains(&Protocol::Http) {
         settings.mirror = None; // so that nothing else is said of it
+        settings.split_sticky = None;
         let algorithm = &mut settings.policy.balancing.algorithm;
         if matches!(algorithm, Algorithm::Hash(HashKey::Header(_) | HashKey::Cookie(_))) {
             *algorithm = Algorithm::default();

@@ -10,6 +10,7 @@ use k8s_openapi::{
     api::{
         core::v1::{ConfigMap, Pod, Service},
         discovery::v1::EndpointSlice,
+        networking::v1::NetworkPolicy,
     },
 };
 use kube::{
@@ -96,6 +97,14 @@ impl Stores {
         proxies.wait_until_ready().await.map_err(|_| Closed("the proxies' pods"))?;
         configmaps.wait_until_ready().await.map_err(|_| Closed("the nodes' ConfigMaps"))
     }
+}
+
+/// Starts to watch our NetworkPolicies, where there are to be some. Who deletes or edits one is told as a change.
+#[must_use]
+pub fn policies(client: &Client, changed: &Arc<Notify>, tasks: &mut JoinSet<()>) -> Store<NetworkPolicy> {
+    let ours = format!("{}={}", names::MANAGED_BY_LABEL, names::MANAGED_BY);
+    let trim = |policy: &mut NetworkPolicy| trim::metadata(&mut policy.metadata);
+    keep(Api::all(client.clone()), watcher::Config::default().labels(&ours), trim, changed, tasks)
 }
 
 /// Keeps all objects of one kind, without what `trim` drops, until `tasks` is dropped.

@@ -17,6 +17,11 @@
 //! | `_TRANSPORT.SERVICE.NAMESPACE.ZONE` | none (exists where a named port does) |
 //! | `_PORT._TRANSPORT.SERVICE.NAMESPACE.ZONE` | SRV |
 //!
+//! A Service may have no address: one that the mesh cannot serve while access is controlled. That is an answer without
+//! records (NODATA), kept for as short a time as any other. NXDOMAIN would say that there is no such Service, also to who
+//! asks for its ports, and send resolvers on through their search lists; after SERVFAIL they would ask the other proxies,
+//! which know no better, and wait.
+//!
 //! Before there is a plan, every answer is SERVFAIL, upon which resolvers ask another proxy. A name outside
 //! the zones is REFUSED.
 
