@@ -10,7 +10,7 @@ use crate::{
         bulkhead::{Entry, Permit, Waiting},
         rate::RateKey,
     },
-    http::{Worker, client::Client, wire::alarm::Alarm},
+    http::{Worker, client::Client, head::websocket::is_websocket, wire::alarm::Alarm},
     middleware::{self, Answer, Changes, Edit, Request},
     route::Route,
 };
@@ -133,7 +133,7 @@ fn within_limits(route: &Route, call: &Call) -> Result<(), Cause> {
     if call.request.method == Method::CONNECT {
         return match call.request.protocol.as_deref() {
             None => Err(Cause::MethodRefused),
-            Some(b"websocket") => Ok(()),
+            Some(protocol) if is_websocket(protocol) => Ok(()),
             Some(_) => Err(Cause::NotImplemented),
         };
     }

@@ -143,8 +143,8 @@ async fn one_try<C: Client>(
         Err(error) => return Ok(End::Failed(of_connect(&error), false)),
     };
     let call = course.call;
-    if exchange.is_http2() && call.upgrade.is_some() {
-        let text = "an endpoint that speaks HTTP/2 cannot be asked to change the protocol";
+    if call.upgrade.as_deref().is_some_and(|protocol| !exchange.can_change_to(protocol, call.framing)) {
+        let text = "the endpoint, which speaks HTTP/2, cannot be asked to change the protocol";
         return Err(Answer::of(Cause::NotImplemented).with_text(text).into());
     }
     let target = admitted.changes.target.as_deref().map_or(&call.request.target[..], str::as_bytes);
