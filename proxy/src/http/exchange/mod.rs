@@ -7,6 +7,7 @@ mod access;
 mod admit;
 mod deadline;
 mod farewell;
+mod one_try;
 mod outcome;
 mod record;
 mod relay;
