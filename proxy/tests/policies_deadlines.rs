@@ -12,7 +12,10 @@ use common::{
     policy::{asking, begin, end, flag},
 };
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
-use weft_contract::{Policy, policy::Algorithm};
+use weft_contract::{
+    Policy,
+    policy::{Algorithm, HeaderChange},
+};
 
 const NEVER: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(100);
@@ -63,7 +66,7 @@ async fn a_service_may_set_a_deadline_of_its_own() {
     let (mesh, port) = mesh(&[dead(), backend.address], |policy| {
         policy.balancing.algorithm = Algorithm::RoundRobin;
         policy.outlier.consecutive = 0;
-        policy.actions.request_headers.set = vec![("grpc-timeout".into(), "7S".into())];
+        policy.actions.request_headers = vec![HeaderChange::Set("grpc-timeout".into(), "7S".into())];
     })
     .await;
     for _ in 0..2 {

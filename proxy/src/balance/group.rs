@@ -1,9 +1,9 @@
-//! What the endpoints of one port of a Service have in common: how many of them may be set aside.
+//! What the endpoints of one port of a Service have in common: how many of them may be set aside, and who waits for one.
 //!
 //! In: who belongs to it, and which of them fail. Out: who is set aside and who comes back; never more than the limit.
 //! Counting takes the lock below; it is taken only where an endpoint's part changes, not on the way of a request.
 
-use super::{clock::Ticks, dice::Roll, state::EndpointState, window::Tally};
+use super::{clock::Ticks, dice::Roll, room::Room, state::EndpointState, window::Tally};
 use arc_swap::ArcSwap;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -23,6 +23,7 @@ pub(super) struct Group {
     /// When the first pause ends that nobody probes after yet, or [`Ticks::MAX`]: what a request has to look at.
     next_due: AtomicU64,
     changing: Mutex<()>,
+    pub(super) room: Room,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +42,7 @@ impl Default for Group {
             set_aside: AtomicUsize::new(0),
             next_due: AtomicU64::new(Ticks::MAX),
             changing: Mutex::default(),
+            room: Room::default(),
         }
     }
 }

@@ -28,6 +28,7 @@ mod maglev;
 mod outcome;
 mod outlier;
 mod p2c;
+mod room;
 mod round_robin;
 mod slow_start;
 mod state;
@@ -38,6 +39,7 @@ pub use dice::Dice;
 pub use hash::{hash, hash_address};
 pub use in_flight::InFlight;
 pub use outcome::Outcome;
+pub use room::Waiting;
 pub use state::EndpointState;
 
 use clock::{Clock, Ticks, nanoseconds};
@@ -47,7 +49,11 @@ use group::Group;
 use locality::{Distances, Tiers};
 use maglev::Maglev;
 use round_robin::Turn;
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use tokio::time::Instant;
 use weft_contract::{
     Endpoint,
@@ -117,7 +123,7 @@ pub enum NoEndpoint {
     NoneReady,
     /// All were tried.
     AllTried,
-    /// All that are left have as many requests as they may have.
+    /// All that are left have as many requests as they may have, or others wait for a place already.
     Full,
 }
 
@@ -168,12 +174,14 @@ impl Balancer {
         let (distances, endpoints): (Vec<_>, Vec<_>) = near.into_iter().unzip();
 
         group.regroup(&endpoints, outlier, ticks);
+        let most_in_flight = if most_in_flight == 0 { usize::MAX } else { most_in_flight as usize };
+        group.room.open(&endpoints, most_in_flight);
         Self {
             tiers: Tiers::new(&distances),
             rule: Rule::new(algorithm, &endpoints, home, previous),
             endpoints,
             sticky: sticky.clone(),
-            most_in_flight: if most_in_flight == 0 { usize::MAX } else { most_in_flight as usize },
+            most_in_flight,
             slow_start: nanoseconds(*slow_start),
             group,
             clock,
@@ -186,6 +194,9 @@ impl Balancer {
     /// Why there is none.
     pub fn pick(&self, want: &Want<'_>, dice: &Dice, now: Instant) -> Result<InFlight, NoEndpoint> {
         let now = self.clock.ticks(now);
+        if self.most_in_flight != usize::MAX && self.group.room.is_awaited() {
+            return Err(NoEndpoint::Full);
+        }
         for _ in 0..CHARGES {
             let roll = dice.roll();
             let Some(choice) = self.choose(&self.field(want.tried, dice, now), want, roll) else { break };
@@ -194,6 +205,13 @@ impl Balancer {
             }
         }
         Err(self.why_none(want))
+    }
+
+    /// Waits for a place at any endpoint, where all are full; behind at most so many others. None where these are too many. A
+    /// client's key or cookie does not matter then: another endpoint is better than none.
+    #[must_use]
+    pub fn wait(&self, source: IpAddr, longest: u32) -> Option<Waiting> {
+        Waiting::join(&self.group, &self.endpoints, source, longest as usize)
     }
 
     /// The endpoints that may be picked, the nearest first.

@@ -10,7 +10,7 @@
 //! permit back first takes it off the counts, then looks at `waiting`. All of these are in one order (`SeqCst`), so at least
 //! one of the two sees the other.
 
-use super::queue::Queue;
+use crate::queue::Queue;
 use std::{
     collections::{HashMap, hash_map::Entry as TableEntry},
     net::IpAddr,

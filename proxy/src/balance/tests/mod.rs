@@ -5,6 +5,7 @@ mod cost;
 mod ejection;
 mod locality;
 mod pick;
+mod room;
 mod simulation;
 
 use super::*;

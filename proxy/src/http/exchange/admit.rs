@@ -38,6 +38,8 @@ pub struct Admitted {
     pub key: Option<u64>,
     /// The sticky cookie that the client sent.
     pub sticky: Option<Vec<u8>>,
+    /// Where it comes from.
+    pub source: IpAddr,
     /// Its place among those that are under way, until this is dropped.
     pub permit: Option<Permit>,
     /// When it could be sent.
@@ -73,8 +75,16 @@ pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Resu
         grpc: call.request.is_grpc(),
     };
     let passed = route.chain.pass(&request, &worker.dice, &mut changes);
-    let mut admitted =
-        Admitted { changes, key: None, sticky: None, permit: None, ready: now, waiting: None, instead: None };
+    let mut admitted = Admitted {
+        changes,
+        key: None,
+        sticky: None,
+        source: known.client.address,
+        permit: None,
+        ready: now,
+        waiting: None,
+        instead: None,
+    };
     if let Err(answer) = passed {
         admitted.instead = Some(answer);
         return Ok(admitted);

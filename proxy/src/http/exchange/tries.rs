@@ -29,6 +29,7 @@ use crate::{
 };
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
+use weft_contract::policy::Bulkhead;
 
 /// A try that came to an answer.
 #[derive(Debug)]
@@ -71,8 +72,16 @@ pub async fn tries<C: Client>(
     let mut course = Course { worker, route, call, tried: Vec::new(), tries: 0, last: None };
     let mut replay = Replay::new(call, course.keeps(admitted), route.chain.body_bytes());
     loop {
-        let started = if course.tries == 0 { admitted.ready } else { Instant::now() };
-        let mut endpoint = course.pick(admitted, started)?;
+        let mut started = if course.tries == 0 { admitted.ready } else { Instant::now() };
+        let mut endpoint = match course.pick(admitted, started) {
+            Ok(endpoint) => endpoint,
+            Err(NoEndpoint::Full) => {
+                let endpoint = Box::pin(course.place(admitted, client, alarm, deadlines)).await?; // rare
+                started = Instant::now();
+                endpoint
+            }
+            Err(none) => return Err(course.none(none)),
+        };
         deadlines.try_begins(started, route.policy.timeouts.per_try);
         course.tries += 1;
         course.tried.push(endpoint.address());
@@ -110,30 +119,52 @@ impl Course<'_> {
         if may_repeat || admitted.changes.mirror { u64::from(retry.buffer_bytes) } else { 0 }
     }
 
-    fn pick(&self, admitted: &Admitted, now: Instant) -> Result<InFlight, Failed> {
-        let balancer = &self.route.balancer;
+    fn pick(&self, admitted: &Admitted, now: Instant) -> Result<InFlight, NoEndpoint> {
+        let (balancer, dice) = (&self.route.balancer, &self.worker.dice);
         let want = Want { key: admitted.key, sticky: admitted.sticky.as_deref(), tried: &self.tried };
-        let picked = match balancer.pick(&want, &self.worker.dice, now) {
-            // There is no other one, and the last try may have failed by bad luck alone.
-            Err(NoEndpoint::AllTried) => balancer.pick(&Want { tried: &[], ..want }, &self.worker.dice, now),
+        match balancer.pick(&want, dice, now) {
+            // There is no other one to be had, and the last try may have failed by bad luck alone.
+            Err(NoEndpoint::AllTried | NoEndpoint::Full) if !self.tried.is_empty() => {
+                balancer.pick(&Want { tried: &[], ..want }, dice, now)
+            }
             picked => picked,
+        }
+    }
+
+    /// Waits for a place at an endpoint, where all are full.
+    async fn place<C: Client>(
+        &self,
+        admitted: &Admitted,
+        client: &mut C,
+        alarm: &mut Alarm,
+        deadlines: &Deadlines,
+    ) -> Result<InFlight, Failed> {
+        let Bulkhead { service: _, source: _, endpoint: _, queue, queue_timeout } = &self.route.policy.bulkhead;
+        if let Some(waiting) = self.route.balancer.wait(admitted.source, *queue) {
+            let turn = waiting.turn(*queue_timeout, &self.worker.dice);
+            if let Some(endpoint) = admit::while_there(client, alarm, deadlines, turn).await? {
+                return Ok(endpoint);
+            }
+        }
+        Err(self.none(NoEndpoint::Full))
+    }
+
+    /// What is answered where no endpoint can be had.
+    fn none(&self, none: NoEndpoint) -> Failed {
+        if let Some(cause) = self.last {
+            return cause.into();
+        }
+        let target = &self.route.target;
+        let answer = |cause, text| {
+            let text = format!("no endpoint of {}:{} {text}", target.service, target.port);
+            Answer::of(cause).with_text(text)
         };
-        picked.map_err(|none| {
-            if let Some(cause) = self.last {
-                return cause.into();
-            }
-            let target = &self.route.target;
-            let answer = |cause, text| {
-                let text = format!("no endpoint of {}:{} {text}", target.service, target.port);
-                Answer::of(cause).with_text(text)
-            };
-            match none {
-                NoEndpoint::NoneReady | NoEndpoint::AllTried => answer(Cause::NoEndpoint, "is ready").into(),
-                NoEndpoint::Full => answer(Cause::Overloaded, "has room for another request")
-                    .with_retry_after(OVERLOADED_RETRY_AFTER)
-                    .into(),
-            }
-        })
+        match none {
+            NoEndpoint::NoneReady | NoEndpoint::AllTried => answer(Cause::NoEndpoint, "is ready").into(),
+            NoEndpoint::Full => answer(Cause::Overloaded, "has room for another request")
+                .with_retry_after(OVERLOADED_RETRY_AFTER)
+                .into(),
+        }
     }
 
     /// Learns from a try, and decides whether there is another, and how long its endpoint asks to be left alone.
