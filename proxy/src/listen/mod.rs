@@ -1,9 +1,9 @@
 //! Keeps the open sockets in line with the plan.
 //!
-//! In: each new plan. Out: a listener for every route, each accepted connection handed to a worker, and word of what
+//! In: each new plan. Out: a listener for every route, each accepted connection served by a worker, and word of what
 //! could not be opened. What did not change is not touched: its socket stays open and its connections go on.
 //!
-//! One thread holds all listeners. Each is one file descriptor and one small task, for there may be thousands.
+//! Each listener is one file descriptor and one small task on one worker's thread, for there may be thousands.
 
 mod accept;
 mod socket;
@@ -138,7 +138,7 @@ impl Listeners {
                 open.task.abort();
                 open.stop.cancel();
                 let socket = Arc::clone(&open.socket);
-                *open = Self::start(socket, Arc::clone(&route.target), &self.workers, &self.status);
+                *open = Self::start(port, socket, Arc::clone(&route.target), &self.workers, &self.status);
                 return;
             }
             None => {}
@@ -150,8 +150,8 @@ impl Listeners {
         }
         match self.listen(port) {
             Ok(socket) => {
-                let open =
-                    Self::start(Arc::new(socket), Arc::clone(&route.target), &self.workers, &self.status);
+                let target = Arc::clone(&route.target);
+                let open = Self::start(port, Arc::new(socket), target, &self.workers, &self.status);
                 self.open.insert(port, open);
             }
             Err(error) => {
@@ -164,15 +164,22 @@ impl Listeners {
     }
 
     fn listen(&self, port: u16) -> io::Result<Socket> {
+        let _on_its_thread = self.workers.enter(port);
         Socket::new(socket::bind(SocketAddr::new(self.address, port))?)
     }
 
-    fn start(socket: Arc<Socket>, target: Arc<Target>, workers: &Arc<Workers>, status: &Status) -> Open {
+    fn start(
+        port: u16,
+        socket: Arc<Socket>,
+        target: Arc<Target>,
+        workers: &Arc<Workers>,
+        status: &Status,
+    ) -> Open {
         let stop = CancellationToken::new();
         let arrivals = accept::Arrivals { target: Arc::clone(&target), stop: stop.clone() };
-        let accepting =
-            accept::run(Arc::clone(&socket), arrivals, Arc::clone(workers), Arc::clone(&status.metrics));
-        Open { target, socket, stop, task: tokio::spawn(accepting) }
+        let (listening, metrics) = (Arc::clone(&socket), Arc::clone(&status.metrics));
+        let task = workers.spawn(port, |taker| accept::run(listening, arrivals, taker, metrics));
+        Open { target, socket, stop, task }
     }
 
     fn retry(&mut self) {
@@ -184,7 +191,8 @@ impl Listeners {
             match self.listen(port) {
                 Ok(socket) => {
                     tracing::info!(port, "a listener could be opened after all");
-                    let open = Self::start(Arc::new(socket), failed.target, &self.workers, &self.status);
+                    let socket = Arc::new(socket);
+                    let open = Self::start(port, socket, failed.target, &self.workers, &self.status);
                     self.open.insert(port, open);
                 }
                 Err(error) => {
