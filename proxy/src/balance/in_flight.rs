@@ -1,8 +1,7 @@
 //! The guard of a request or a connection at its endpoint.
 
-use super::{
-    clock::Ticks, dice::Roll, field::Choice, outcome::Outcome, room::Place, state::EndpointState,
-};
+use super::{dice::Roll, field::Choice, outcome::Outcome, room::Place, state::EndpointState};
+use crate::clock::Ticks;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::time::Instant;
 

@@ -148,6 +148,12 @@ impl Bulkhead {
         SourceSlot(source)
     }
 
+    /// Whether a source was looked up here, or in a bulkhead that this one carries on.
+    #[must_use]
+    pub fn knows(&self, source: &SourceSlot) -> bool {
+        Arc::ptr_eq(&self.0, &source.0.shared)
+    }
+
     /// Lets a request of a source in, if there is room. It counts where the source was looked up, also if that was in
     /// another plan's bulkhead.
     #[must_use]

@@ -7,7 +7,7 @@ use crate::{
     balance::{self, Dice},
     cause::Cause,
     guard::{
-        bulkhead::{Entry, Permit, Waiting},
+        bulkhead::{Bulkhead, Entry, Permit, Waiting},
         rate::RateKey,
     },
     http::{Worker, client::Client, head::websocket::is_websocket, wire::alarm::Alarm},
@@ -123,12 +123,20 @@ fn guard(
             .admit(&worker.dice, now)
             .map_err(|open| Answer::of(Cause::BreakerOpen).with_retry_after(open.retry_after))?;
     }
-    match route.guards.bulkhead.enter(&route.guards.bulkhead.source(address)) {
+    match enter(&route.guards.bulkhead, known) {
         Entry::In(permit) => admitted.permit = Some(permit),
         Entry::Wait(waiting) => admitted.waiting = Some(waiting),
         Entry::Full => return Err(overloaded()),
     }
     Ok(())
+}
+
+/// Asks the bulkhead. The connection's part in it is looked up once, for that takes a lock; another bulkhead is met where the
+/// Service was away for a while, or where a request goes to another Service than its connection.
+fn enter(bulkhead: &Bulkhead, known: &Known) -> Entry {
+    let address = known.client.address;
+    let source = known.source.get_or_init(|| bulkhead.source(address));
+    if bulkhead.knows(source) { bulkhead.enter(source) } else { bulkhead.enter(&bulkhead.source(address)) }
 }
 
 /// What holds whatever the Service asks for.
