@@ -79,7 +79,11 @@ async fn a_service_may_set_a_deadline_of_its_own() {
 }
 
 /// Asks until the timeout was met, and then some times more: who answers.
-async fn answers_after_a_timeout(port: u16, request: &str, late: impl Fn(&Message) -> bool) -> BTreeSet<String> {
+async fn answers_after_a_timeout(
+    port: u16,
+    request: &str,
+    late: impl Fn(&Message) -> bool,
+) -> BTreeSet<String> {
     while !late(&ask(port, request).await) {}
     let mut answers = BTreeSet::new();
     for _ in 0..4 {
@@ -128,10 +132,11 @@ async fn a_callers_own_deadline_speaks_against_nobody() {
 #[tokio::test]
 async fn an_endpoint_that_waits_for_its_client_is_not_late() {
     let (one, two) = (Backend::named("one").await, Backend::named("two").await);
-    for change in [
-        (|policy: &mut Policy| policy.timeouts.request = Some(SHORT)) as fn(&mut Policy),
-        |policy| policy.timeouts.per_try = Some(SHORT),
-    ] {
+    for change in
+        [(|policy: &mut Policy| policy.timeouts.request = Some(SHORT)) as fn(&mut Policy), |policy| {
+            policy.timeouts.per_try = Some(SHORT)
+        }]
+    {
         let (_mesh, port) = mesh(&[one.address, two.address], |policy| {
             strict(policy);
             change(policy);

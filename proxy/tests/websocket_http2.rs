@@ -266,6 +266,9 @@ async fn a_proxy_that_goes_says_so_to_both_sides() {
     let mut rest = Vec::new();
     within(client.read_to_end(&mut rest)).await.unwrap();
     assert_eq!(rest, [0x88, 2, 0x03, 0xe9]);
-    assert_eq!(within(heard.recv()).await.unwrap(), [&b"....."[..], &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]].concat());
+    assert_eq!(
+        within(heard.recv()).await.unwrap(),
+        [&b"....."[..], &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]].concat()
+    );
     assert!(within(gone).await.unwrap(), "and then nothing is left");
 }

@@ -113,7 +113,8 @@ impl Room {
         let mut line = self.lock();
         // It may have more than it should since the bound was lowered.
         let stays = !state.is_retired() && state.in_flight() <= self.most.load(Ordering::Relaxed);
-        let Some(turn) = if stays { line.take_next() } else { None } else {
+        let next = if stays { line.take_next() } else { None };
+        let Some(turn) = next else {
             state.discharge();
             return;
         };

@@ -52,12 +52,7 @@ pub struct EndpointState {
 
 impl EndpointState {
     /// An endpoint of which nothing is known but what latency to expect.
-    pub(super) fn new(
-        address: SocketAddr,
-        expected: f32,
-        group: Arc<Group>,
-        now: Ticks,
-    ) -> Self {
+    pub(super) fn new(address: SocketAddr, expected: f32, group: Arc<Group>, now: Ticks) -> Self {
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             address,

@@ -112,7 +112,8 @@ impl Socket {
 
     /// A connection that is there already.
     fn accept_waiting(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, client) = acceptfrom_with(self.0.get_ref(), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+        let (stream, client) =
+            acceptfrom_with(self.0.get_ref(), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
         let client = client.and_then(|client| SocketAddr::try_from(client).ok());
         // One that nobody can tell the peer of is gone.
         Ok((stream.into(), client.ok_or(ErrorKind::ConnectionAborted)?))

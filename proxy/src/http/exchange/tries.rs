@@ -139,7 +139,8 @@ impl Course<'_> {
         alarm: &mut Alarm,
         deadlines: &Deadlines,
     ) -> Result<InFlight, Failed> {
-        let Bulkhead { service: _, source: _, endpoint: _, queue, queue_timeout } = &self.route.policy.bulkhead;
+        let Bulkhead { service: _, source: _, endpoint: _, queue, queue_timeout } =
+            &self.route.policy.bulkhead;
         if let Some(waiting) = self.route.balancer.wait(admitted.source, *queue) {
             let turn = waiting.turn(*queue_timeout, &self.worker.dice);
             if let Some(endpoint) = admit::while_there(client, alarm, deadlines, turn).await? {
@@ -193,7 +194,8 @@ impl Course<'_> {
                     self.breaker(None, latency, now);
                 }
                 self.last = Some(no_answer.cause);
-                self.again(&no_answer.failure, *sent, replay, no_answer.unprocessed).map(|again| (again, None))
+                self.again(&no_answer.failure, *sent, replay, no_answer.unprocessed)
+                    .map(|again| (again, None))
             }
             End::Late(cause, outcome) => {
                 record.failed(*cause);
