@@ -228,12 +228,15 @@ async fn the_end_of_one_side_reaches_the_other() {
     assert_eq!(within(ended.recv()).await.unwrap(), h2::Reason::CANCEL);
 
     let backend = knowing(|mut stream| async move {
-        stream.begin().send_reset(h2::Reason::INTERNAL_ERROR);
+        let mut send = stream.begin();
+        stream.body.data().await.unwrap().unwrap();
+        send.send_reset(h2::Reason::INTERNAL_ERROR);
     })
     .await;
     let (_mesh, port) = mesh(&[backend.address]).await;
     let mut client = connect(port).await;
-    client.write_all(UPGRADE.as_bytes()).await.unwrap();
+    client.write_all(format!("{UPGRADE}x").as_bytes()).await.unwrap();
+    within(message::head(&mut client)).await.unwrap().unwrap();
     let mut rest = Vec::new();
     let _ = within(client.read_to_end(&mut rest)).await; // by whichever end
 }
