@@ -46,8 +46,14 @@ pub enum Cause {
     DeadlineExceeded,
     /// Nothing moved for longer than the idle timeout.
     IdleTimeout,
+    /// The endpoint has gone from its Service, or the proxy goes, and the time to finish is over.
+    Drained,
     /// A fault on purpose.
     Fault,
+    /// A TLS client asks for a server name that no route fits, or for none.
+    UnknownServerName,
+    /// A client does not speak TLS where routes go by the server name.
+    NotTls,
     /// A redirect, or an answer to a browser's CORS question: nothing went wrong.
     Answered,
     /// A fault of the proxy's own.
@@ -58,7 +64,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of metrics and docs.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::BadRequest,
         Self::HeadTooLarge,
         Self::BodyTooLarge,
@@ -78,7 +84,10 @@ impl Cause {
         Self::TryTimeout,
         Self::DeadlineExceeded,
         Self::IdleTimeout,
+        Self::Drained,
         Self::Fault,
+        Self::UnknownServerName,
+        Self::NotTls,
         Self::Answered,
         Self::Internal,
     ];
@@ -87,17 +96,18 @@ impl Cause {
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
-            Self::BadRequest => 400,
+            Self::BadRequest | Self::NotTls => 400,
             Self::NoService => 404,
             Self::MethodRefused => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::RateLimited => 429,
+            Self::UnknownServerName => 421,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::NotImplemented => 501,
             Self::ConnectFailed | Self::TlsFailed | Self::EndpointReset | Self::BadAnswer => 502,
-            Self::Overloaded | Self::BreakerOpen | Self::NoEndpoint | Self::Fault => 503,
+            Self::Overloaded | Self::BreakerOpen | Self::NoEndpoint | Self::Drained | Self::Fault => 503,
             Self::ConnectTimeout | Self::TryTimeout | Self::DeadlineExceeded | Self::IdleTimeout => 504,
             Self::Answered => 200,
         }
@@ -110,8 +120,8 @@ impl Cause {
             Self::Answered => 0,
             Self::DeadlineExceeded | Self::TryTimeout | Self::IdleTimeout => 4, // DEADLINE_EXCEEDED
             Self::RateLimited | Self::HeadTooLarge | Self::BodyTooLarge => 8,   // RESOURCE_EXHAUSTED
-            Self::NoService | Self::MethodRefused | Self::NotImplemented => 12, // UNIMPLEMENTED
-            Self::BadRequest | Self::Internal | Self::BadAnswer => 13,          // INTERNAL
+            Self::NoService | Self::UnknownServerName | Self::MethodRefused | Self::NotImplemented => 12, // UNIMPLEMENTED
+            Self::BadRequest | Self::NotTls | Self::Internal | Self::BadAnswer => 13, // INTERNAL
             Self::RequestTimeout
             | Self::Overloaded
             | Self::BreakerOpen
@@ -120,6 +130,7 @@ impl Cause {
             | Self::ConnectTimeout
             | Self::TlsFailed
             | Self::EndpointReset
+            | Self::Drained
             | Self::Fault => 14, // UNAVAILABLE
         }
     }
@@ -134,13 +145,13 @@ impl Cause {
             | Self::RequestTimeout
             | Self::NotImplemented => "http_request_error",
             Self::MethodRefused | Self::RateLimited | Self::Fault => "http_request_denied",
-            Self::NoService => "destination_not_found",
+            Self::NoService | Self::UnknownServerName => "destination_not_found",
             Self::Overloaded => "connection_limit_reached",
             Self::BreakerOpen | Self::NoEndpoint => "destination_unavailable",
             Self::ConnectFailed => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
-            Self::TlsFailed => "tls_protocol_error",
-            Self::EndpointReset => "connection_terminated",
+            Self::TlsFailed | Self::NotTls => "tls_protocol_error",
+            Self::EndpointReset | Self::Drained => "connection_terminated",
             Self::BadAnswer => "http_protocol_error",
             Self::TryTimeout | Self::DeadlineExceeded => "http_response_timeout",
             Self::IdleTimeout => "connection_read_timeout",
@@ -172,7 +183,10 @@ impl Cause {
             Self::TryTimeout => "try_timeout",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::IdleTimeout => "idle_timeout",
+            Self::Drained => "drained",
             Self::Fault => "fault",
+            Self::UnknownServerName => "unknown_server_name",
+            Self::NotTls => "not_tls",
             Self::Answered => "answered",
             Self::Internal => "internal",
         }
@@ -201,7 +215,10 @@ impl Cause {
             Self::TryTimeout => "the endpoint did not answer in the time for one try",
             Self::DeadlineExceeded => "the answer did not come within the request's timeout",
             Self::IdleTimeout => "nothing moved for too long",
+            Self::Drained => "the time to finish is over",
             Self::Fault => "a fault on purpose",
+            Self::UnknownServerName => "no route fits the TLS server name",
+            Self::NotTls => "the client does not speak TLS",
             Self::Answered => "answered by the proxy",
             Self::Internal => "the proxy failed",
         }

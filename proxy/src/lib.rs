@@ -10,6 +10,7 @@
 //! Each folder is one station of that way; nothing but `app` knows them all.
 
 pub mod admin;
+pub mod alarm;
 pub mod app;
 pub mod args;
 pub mod balance;

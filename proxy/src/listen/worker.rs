@@ -205,3 +205,21 @@ impl Drop for Counted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_stays_unless_another_thread_has_clearly_fewer() {
+        for (least, own, hands_over) in [
+            (0, 0, false),
+            (0, SLACK, false),
+            (0, SLACK + 1, true),
+            (100, 125 + SLACK, false),
+            (100, 126 + SLACK, true),
+        ] {
+            assert_eq!(is_clearly_less(least, own), hands_over, "{least} {own}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use crate::{
     metrics::Traffic,
     middleware::Chain,
     retry::Budget,
-    route::{Guards, Route, Target, Tls, Upstream},
+    route::{Guards, Route, ServerNames, Target, Tls, Upstream},
 };
 use arc_swap::ArcSwapOption;
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
@@ -125,6 +125,7 @@ impl<'a> Compiler<'a> {
             guards: Guards::new(policy, same.map(|route| &route.guards)),
             budget: Budget::new(&policy.retry.budget, same.map(|route| &route.budget)),
             upstream: upstream(service, port, same),
+            server_names: ServerNames::new(&port.sni_routes),
             policy: Arc::clone(policy),
             port: port.clone(),
         }))

@@ -4,10 +4,12 @@
 //! Service that is meant, with everything the way there needs.
 
 mod guards;
+mod server_names;
 mod tls;
 mod upstream;
 
 pub use guards::Guards;
+pub use server_names::ServerNames;
 pub use tls::{Error as TlsError, Tls};
 pub use upstream::Upstream;
 
@@ -36,6 +38,8 @@ pub struct Route {
     pub budget: Budget,
     /// What its endpoints speak.
     pub upstream: Arc<Upstream>,
+    /// Where TLS connections to it go by their server names; none where nobody is asked for one.
+    pub server_names: Option<ServerNames>,
     /// What it was compiled from, to tell whether anything changed.
     pub(crate) port: Port,
 }

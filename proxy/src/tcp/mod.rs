@@ -2,97 +2,230 @@
 //!
 //! In: a connection and its route. Out: the same bytes both ways, each direction closed when its sender closes it. A
 //! connection that broke is passed on as broken (a reset), so that nobody mistakes half of a message for the whole.
+//!
+//! ```text
+//! admit (limits) -> sni (where server names tell) -> connect (tries, PROXY header) -> relay (two directions, pipes) -> record
+//!                                ^                        | the endpoint broke before the first byte
+//!                                +------------------------+
+//! ```
+//!
+//! A connection at rest holds no buffer and no timer; `register` is how it hears that its time is over.
 
-mod pump;
+mod admit;
+mod connect;
+mod direction;
+mod pipe;
+mod proxy_protocol;
+mod register;
+mod relay;
+pub mod sni;
 
 use crate::{
-    balance::{Dice, InFlight, Outcome, Want, hash_address},
+    alarm::Alarm,
+    balance::{Dice, InFlight},
     cause::Cause,
+    listen::Arrival,
     metrics::OpenConnection,
-    route::Route,
+    plan::Plan,
+    route::{Route, Target},
+    status::Status,
 };
+use connect::{Caller, Connected, Tries};
+use direction::Mover;
+use register::Register;
+use relay::{End, Ends, Relay, Side};
 use socket2::SockRef;
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout},
-};
-use weft_contract::policy::HashKey;
+use std::{sync::Arc, time::Duration};
+use tokio::{net::TcpStream, time::Instant};
 
-/// How many endpoints are tried before the client is given up.
-const TRIES: usize = 3;
+/// One worker's way to carry TCP connections.
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Worker>);
 
-/// Serves one connection until both sides closed it.
-pub async fn serve(client: TcpStream, route: Arc<Route>, dice: &Dice, connect_timeout: Duration) {
-    let _open = OpenConnection::new(Arc::clone(&route.traffic));
-    let Some((backend, _endpoint)) = connect(&client, &route, dice, connect_timeout).await else {
-        // A reset rather than a clean end: the client must not think that the Service had nothing to say.
-        let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
-        return;
-    };
-    let traffic = &route.traffic;
-    let up = pump::pump(&client, &backend, |bytes| traffic.received(bytes));
-    let down = pump::pump(&backend, &client, |bytes| traffic.sent(bytes));
-    if let Err(error) = tokio::try_join!(up, down) {
-        tracing::debug!(service = %route.target.service, %error, "TCP connection broke");
-        for side in [&client, &backend] {
-            let _ = SockRef::from(side).set_linger(Some(Duration::ZERO));
-        }
-    }
-}
-
-async fn connect(
-    client: &TcpStream,
-    route: &Route,
-    dice: &Dice,
+/// What a worker's connections share.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    status: Status,
+    dice: Arc<Dice>,
     connect_timeout: Duration,
-) -> Option<(TcpStream, InFlight)> {
-    let key = hash_key(client, route);
-    let connect_timeout = route.policy.timeouts.connect.unwrap_or(connect_timeout);
-    let mut tried: Vec<SocketAddr> = Vec::new();
-    while tried.len() < TRIES {
-        let started = Instant::now();
-        let want = Want { key, sticky: None, tried: &tried };
-        let Ok(mut endpoint) = route.balancer.pick(&want, dice, started) else { break };
-        let address = endpoint.address();
-        let opened = timeout(connect_timeout, open(address)).await.unwrap_or_else(|late| Err(late.into()));
-        let now = Instant::now();
-        match opened {
-            Ok(stream) => {
-                endpoint.observe(connected(now - started), now);
-                return Some((stream, endpoint));
-            }
-            Err(error) => {
-                tracing::debug!(service = %route.target.service, %address, %error, "cannot connect");
-                endpoint.observe(Outcome::ConnectFailed, now);
-                route.traffic.failure(Cause::ConnectFailed);
+    mover: Mover,
+    register: Register,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// An engine for the thread that calls this, within its runtime. With `splice` bytes move within the kernel where it
+    /// allows that, without it they are copied.
+    #[must_use]
+    pub fn new(status: &Status, dice: Arc<Dice>, connect_timeout: Duration, splice: bool) -> Self {
+        let (status, mover, register) = (status.clone(), Mover::new(splice), Register::default());
+        let worker = Arc::new(Worker { status, dice, connect_timeout, mover, register });
+        tokio::spawn(register::look_after(Arc::clone(&worker)));
+        Self(worker)
+    }
+
+    /// Serves one connection until both sides closed it.
+    pub fn serve(
+        self,
+        client: TcpStream,
+        arrival: Arrival,
+        route: Arc<Route>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let Self(worker) = self;
+        if worker.status.drain.is_retiring() {
+            worker.status.metrics.drained("accepted", 1);
+        }
+        let mut session = Session::new(worker, client, arrival, &route);
+        async move {
+            session.run(route).await;
+        }
+    }
+}
+
+/// A client's connection, with what lasts as long as it.
+struct Session {
+    worker: Arc<Worker>,
+    client: TcpStream,
+    arrival: Arrival,
+    open: OpenConnection,
+    started: Instant,
+    /// How long it may rest: what is asked of clients is asked by the Service that they connected to.
+    idle: Option<Duration>,
+    /// The port whose endpoints it goes to.
+    target: Arc<Target>,
+    /// What was read of the client to learn that; it goes first.
+    first: Box<[u8]>,
+    tries: Tries,
+    alarm: Alarm,
+}
+
+// === impl Session ===
+
+impl Session {
+    fn new(worker: Arc<Worker>, client: TcpStream, arrival: Arrival, route: &Route) -> Self {
+        Self {
+            worker,
+            client,
+            arrival,
+            open: OpenConnection::new(Arc::clone(&route.traffic)),
+            started: Instant::now(),
+            idle: route.policy.connections.idle,
+            target: Arc::clone(&route.target),
+            first: Box::default(),
+            tries: Tries::default(),
+            alarm: Alarm::default(),
+        }
+    }
+
+    async fn run(&mut self, route: Arc<Route>) {
+        // Held to the end: it is what the limits count.
+        let _permit = match admit::admit(&route, self.arrival.client) {
+            Ok(permit) => permit,
+            Err(cause) => return self.refuse(cause),
+        };
+        let route = match Box::pin(self.choose(route)).await {
+            Ok(route) => route,
+            Err(refused) => return Box::pin(refused.tell(&mut self.client, self.open.traffic())).await,
+        };
+        // A connection that rests must not keep an old route alive: it is looked up again where it is needed again.
+        let mut route = Some(route);
+        loop {
+            let Some(route) = route.take().or_else(|| self.worker.route(&self.target)) else {
+                return self.refuse(Cause::NoService);
+            };
+            // On the heap, for it is larger than what rests afterwards.
+            let connected = match Box::pin(self.connect(route)).await {
+                Ok(connected) => connected,
+                Err(cause) => return self.refuse(cause),
+            };
+            let Connected { stream, mut endpoint, drain } = connected;
+            let end = self.relay(&stream, &mut endpoint, drain).await;
+            if self.is_over(end, &stream) {
+                break;
             }
         }
-        tried.push(address);
+        self.open.traffic().connection(self.started.elapsed());
     }
-    if tried.is_empty() {
-        route.traffic.failure(Cause::NoEndpoint);
+
+    /// The route by the server name, where the port has routes by names.
+    async fn choose(&mut self, route: Arc<Route>) -> Result<Arc<Route>, sni::Refused> {
+        let (route, first) = sni::choose(&self.client, &route, &self.worker.status.plan).await?;
+        self.target = Arc::clone(&route.target);
+        self.first = first.into();
+        Ok(route)
     }
-    None
+
+    fn connect(&mut self, route: Arc<Route>) -> impl Future<Output = Result<Connected, Cause>> {
+        let Self { worker, client, arrival, open, started: _, idle: _, target: _, first: _, tries, alarm } =
+            self;
+        let traffic = open.traffic();
+        let caller = Caller { stream: client, address: arrival.client, target: &arrival.target, traffic };
+        connect::connect(worker, caller, route, tries, alarm)
+    }
+
+    fn relay<'a>(
+        &'a mut self,
+        stream: &'a TcpStream,
+        endpoint: &'a mut InFlight,
+        drain: Option<Duration>,
+    ) -> Relay<'a> {
+        let Worker { status, dice: _, connect_timeout: _, mover, register } = &*self.worker;
+        let plan = status.plan.load();
+        let registered = register.enter(endpoint.state(), &self.target, drain, plan.as_deref());
+        let first = std::mem::take(&mut self.first);
+        let ends = Ends { client: &self.client, stream, endpoint, first };
+        Relay::new(mover, ends, registered, self.open.traffic(), self.idle, &mut self.alarm)
+    }
+
+    /// Sees to it that both sides know how it ended. Whether it has: where an endpoint broke before the first byte, another
+    /// may do better.
+    fn is_over(&mut self, end: End, stream: &TcpStream) -> bool {
+        let service = &self.target.service;
+        match end {
+            End::Complete => return true,
+            End::Broken { side, error, again } => {
+                tracing::debug!(%service, ?side, %error, "TCP connection broke");
+                if side == Side::Endpoint {
+                    self.open.traffic().failure(Cause::EndpointReset);
+                    if let Some(first) = again {
+                        self.first = first;
+                        return false;
+                    }
+                }
+            }
+            End::Cut(cause) => {
+                tracing::debug!(%service, %cause, "TCP connection cut");
+                self.open.traffic().cut(cause);
+            }
+        }
+        reset(&self.client);
+        reset(stream);
+        true
+    }
+
+    /// A reset rather than a clean end: the client must not think that the Service had nothing to say.
+    fn refuse(&self, cause: Cause) {
+        self.open.traffic().refused(cause);
+        reset(&self.client);
+    }
 }
 
-/// What tells clients apart where the Service asks for the same endpoint for the same client. A TCP connection has no
-/// headers or cookies.
-fn hash_key(client: &TcpStream, route: &Route) -> Option<u64> {
-    match route.balancer.hash_key()? {
-        HashKey::SourceAddress => client.peer_addr().ok().map(|client| hash_address(client.ip())),
-        HashKey::Header(_) | HashKey::Cookie(_) => None,
+/// Has the connection reset when it is closed.
+fn reset(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// The route to a port of a Service by the plan in force.
+    fn route(&self, target: &Target) -> Option<Arc<Route>> {
+        let plan = self.status.plan.load();
+        let find = |plan: &Arc<Plan>| plan.route_to(&target.service, target.port, target.transport).cloned();
+        plan.as_ref().and_then(find)
     }
 }
 
-/// All that a TCP connection tells of its endpoint: that it accepts, and how soon.
-fn connected(latency: Duration) -> Outcome {
-    Outcome::Answered { status: 200, grpc_code: None, retry_after: None, latency }
-}
-
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    crate::listen::keep_alive(&SockRef::from(&stream))?;
-    Ok(stream)
-}
+#[cfg(test)]
+mod tests;
