@@ -55,6 +55,16 @@ impl InFlight {
             state.learn(outcome, self.probe, state.ticks(now), self.roll);
         }
     }
+
+    /// Says that it failed, also where it has been good before: what lasts, as a session does, may fail at any time.
+    pub fn fail(&mut self, outcome: Outcome, now: Instant) {
+        if self.observed {
+            let state = self.place.state();
+            state.learn(outcome, false, state.ticks(now), self.roll);
+        } else {
+            self.observe(outcome, now);
+        }
+    }
 }
 
 impl Drop for InFlight {

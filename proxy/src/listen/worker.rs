@@ -1,15 +1,17 @@
 //! The threads that carry the traffic.
 //!
-//! In: listening sockets, and the connections accepted there. Out: each connection served on one thread from beginning to
-//! end, so that nothing on its way takes a lock or moves between cores.
+//! In: listening sockets, the connections accepted there, and sockets for datagrams. Out: each served on one thread from
+//! beginning to end, so that nothing on its way takes a lock or moves between cores.
 //!
 //! Each thread has a share of the listening sockets, and mostly serves what it accepts: to hand a connection to another
-//! thread costs two system calls and a switch between them. It does so where another has clearly fewer.
+//! thread costs two system calls and a switch between them. It does so where another has clearly fewer. A socket for
+//! datagrams goes to the thread with the fewest of them.
 
 use super::Arrival;
+use crate::route::Target;
 use std::{
     fmt, io,
-    net::TcpStream,
+    net::{TcpStream, UdpSocket},
     sync::{
         Arc, Weak,
         atomic::{AtomicUsize, Ordering},
@@ -18,9 +20,10 @@ use std::{
 };
 use tokio::{
     runtime::{self, EnterGuard, Handle},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::JoinHandle,
 };
+use tokio_util::sync::CancellationToken;
 
 /// How many connections more than another thread one may have before it hands over: a quarter, and this number, for a
 /// difference of so few is gone before it matters.
@@ -34,6 +37,13 @@ pub trait Serve: Send + Sync + 'static {
         stream: tokio::net::TcpStream,
         arrival: Arrival,
     ) -> impl Future<Output = ()> + Send + 'static;
+
+    /// Serves the datagrams of a socket until its listener goes.
+    fn serve_datagrams(
+        &self,
+        socket: UdpSocket,
+        listening: Listening,
+    ) -> impl Future<Output = ()> + Send + 'static;
 }
 
 /// All worker threads. They end when this is dropped, and their connections with them.
@@ -44,9 +54,11 @@ pub struct Workers {
 }
 
 struct Worker {
-    connections: mpsc::UnboundedSender<(TcpStream, Arrival)>,
+    jobs: mpsc::UnboundedSender<Job>,
     runtime: Handle,
     own: Own,
+    /// Sockets for datagrams.
+    listeners: Arc<AtomicUsize>,
 }
 
 /// What a thread has for itself.
@@ -54,6 +66,40 @@ struct Worker {
 struct Own {
     here: Arc<dyn Here>,
     open: Arc<AtomicUsize>,
+}
+
+/// What is served on one thread.
+#[derive(Debug)]
+enum Job {
+    Connection(TcpStream, Arrival),
+    Datagrams(UdpSocket, Listening),
+}
+
+/// Where datagrams arrive.
+#[derive(Debug)]
+pub struct Listening {
+    /// Which port of which Service the clients mean.
+    pub target: Arc<Target>,
+    /// Cancelled when the listener goes.
+    pub stop: CancellationToken,
+    /// Whether somebody may wait for an answer.
+    pub active: Active,
+    /// Dropped when the socket is closed.
+    pub ended: Ended,
+}
+
+/// What is dropped when a socket for datagrams is closed.
+#[derive(Debug)]
+pub struct Ended {
+    _told: oneshot::Sender<()>,
+    _counted: Counted,
+}
+
+/// Counts as a connection while it is on: a proxy that goes waits for these.
+#[derive(Debug)]
+pub struct Active {
+    open: Arc<AtomicUsize>,
+    counted: Option<Counted>,
 }
 
 /// Takes the connections that were accepted on one thread.
@@ -67,9 +113,10 @@ pub(super) struct Taker {
 #[derive(Debug, Default)]
 pub(crate) struct Counted(Option<Arc<AtomicUsize>>);
 
-/// Serves connections on the thread that calls it.
+/// Serves what it gets on the thread that calls it.
 trait Here: Send + Sync {
     fn take(&self, stream: TcpStream, arrival: Arrival);
+    fn take_datagrams(&self, socket: UdpSocket, listening: Listening);
 }
 
 impl<S: Serve> Here for S {
@@ -79,6 +126,10 @@ impl<S: Serve> Here for S {
             // The future itself, not one around it, which would be twice as large: ten thousand may rest here.
             tokio::spawn(self.serve(stream, arrival));
         }
+    }
+
+    fn take_datagrams(&self, socket: UdpSocket, listening: Listening) {
+        tokio::spawn(self.serve_datagrams(socket, listening));
     }
 }
 
@@ -91,7 +142,7 @@ impl Workers {
     /// Where the operating system refuses a thread or its event queue.
     pub fn start<S: Serve>(count: usize, make: impl Fn(usize) -> S) -> io::Result<Self> {
         let start = |number| {
-            let (connections, receiver) = mpsc::unbounded_channel();
+            let (jobs, receiver) = mpsc::unbounded_channel();
             let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
             let here: Arc<dyn Here> = {
@@ -102,7 +153,7 @@ impl Workers {
             thread::Builder::new()
                 .name(format!("worker-{number}"))
                 .spawn(move || runtime.block_on(work(receiver, here)))?;
-            Ok(Worker { connections, runtime: handle, own })
+            Ok(Worker { jobs, runtime: handle, own, listeners: Arc::default() })
         };
         let first = start(0)?;
         let others = (1..count).map(start).collect::<io::Result<_>>()?;
@@ -125,6 +176,25 @@ impl Workers {
         worker.runtime.spawn(task(Taker { own: worker.own.clone(), all }))
     }
 
+    /// Hands a socket for datagrams to the thread with the fewest. Ends when it is closed again.
+    pub(super) fn take_datagrams(
+        &self,
+        socket: UdpSocket,
+        target: Arc<Target>,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let (told, ended) = oneshot::channel();
+        if let Some(worker) = self.all().min_by_key(|worker| worker.listeners.load(Ordering::Relaxed)) {
+            let active = Active { open: Arc::clone(&worker.own.open), counted: None };
+            let ended = Ended { _told: told, _counted: Counted::new(&worker.listeners) };
+            let _ = worker.jobs.send(Job::Datagrams(socket, Listening { target, stop, active, ended }));
+        }
+        async {
+            // Never sent, only dropped.
+            let _ = ended.await;
+        }
+    }
+
     /// How many connections there are.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -141,9 +211,12 @@ impl Workers {
     }
 }
 
-async fn work(mut connections: mpsc::UnboundedReceiver<(TcpStream, Arrival)>, here: Arc<dyn Here>) {
-    while let Some((stream, arrival)) = connections.recv().await {
-        here.take(stream, arrival);
+async fn work(mut jobs: mpsc::UnboundedReceiver<Job>, here: Arc<dyn Here>) {
+    while let Some(job) = jobs.recv().await {
+        match job {
+            Job::Connection(stream, arrival) => here.take(stream, arrival),
+            Job::Datagrams(socket, listening) => here.take_datagrams(socket, listening),
+        }
     }
 }
 
@@ -167,7 +240,7 @@ impl Taker {
             Some(other) => {
                 let counted = Counted::new(&other.own.open);
                 // Where the thread is gone, the connection is dropped and the count with it.
-                let _ = other.connections.send((stream, Arrival { counted, ..arrival }));
+                let _ = other.jobs.send(Job::Connection(stream, Arrival { counted, ..arrival }));
             }
             None => {
                 let counted = Counted::new(&self.own.open);
@@ -186,6 +259,19 @@ fn is_clearly_less(least: usize, own: usize) -> bool {
 impl Own {
     fn count(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Active ===
+
+impl Active {
+    /// Turns it on or off.
+    pub fn set(&mut self, on: bool) {
+        match (&self.counted, on) {
+            (None, true) => self.counted = Some(Counted::new(&self.open)),
+            (Some(_), false) => self.counted = None,
+            (None, false) | (Some(_), true) => {}
+        }
     }
 }
 
