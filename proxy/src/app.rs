@@ -1,6 +1,6 @@
 //! Wires the stations; nothing else knows them all.
 //!
-//! In: the settings. Out: a running proxy. Threads: one for each worker, one that accepts, one for DNS, one for the
+//! In: the settings. Out: a running proxy. Threads: one for each worker, one that opens listeners, one for DNS, one for the
 //! admin port, and the caller's, which follows the configuration.
 
 use crate::{
@@ -150,7 +150,7 @@ impl Proxy {
         let (plans, followed) = watch::channel(None);
         let workers = Arc::new(start_workers(&settings, &status, seed)?);
         let listeners = Listeners::new(settings.address, Arc::clone(&workers), status.clone());
-        start_thread("accept", end.clone(), listeners.run(followed))?;
+        start_thread("listen", end.clone(), listeners.run(followed))?;
         start_thread("dns", end.clone(), answer_dns(settings.dns_address, status.clone()))?;
         let Settings { node, state_directory, .. } = settings;
         let keep = Keep::new(&state_directory);

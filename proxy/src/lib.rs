@@ -25,6 +25,7 @@ pub mod listen;
 pub mod metrics;
 pub mod middleware;
 pub mod plan;
+mod queue;
 pub mod retry;
 pub mod route;
 pub mod status;

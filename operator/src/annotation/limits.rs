@@ -97,8 +97,8 @@ pub(super) const ROWS: &[Row] = &[
         values: "a whole number, or with a time up to `1m` as `1000/1s`",
         default: "`1000/1s`",
         example: "100/250ms",
-        doc: "How many requests may wait for their turn when the bound of the Service or of their source is reached, and for \
-              how long. Where every endpoint is full, nothing waits.",
+        doc: "How many requests may wait for their turn when the bound of the Service, of their source or of every endpoint \
+              is reached, and for how long.",
         protocols: HTTP,
         read: queue,
     },

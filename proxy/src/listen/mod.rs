@@ -1,10 +1,10 @@
 //! Keeps the open sockets in line with the plan.
 //!
-//! In: each new plan. Out: a listener for every route, each accepted connection handed to a worker, and word of what
+//! In: each new plan. Out: a listener for every route, each accepted connection served by a worker, and word of what
 //! could not be opened. What did not change is not touched: its socket stays open and its connections go on.
 //!
-//! One thread holds all listeners for connections. Each is one file descriptor and one small task, for there may be thousands.
-//! A socket for datagrams belongs to a worker, for what is accepted there is what is served.
+//! Each listener is one file descriptor and one small task on one worker's thread, for there may be thousands. A socket for
+//! datagrams belongs to a worker, for what is accepted there is what is served.
 
 mod accept;
 mod socket;
@@ -143,7 +143,8 @@ impl Listeners {
                 if let Some(socket) = open.socket.take() {
                     open.task.abort();
                     open.stop.cancel();
-                    *open = Self::accept(socket, Arc::clone(&route.target), &self.workers, &self.status);
+                    *open =
+                        Self::accept(port, socket, Arc::clone(&route.target), &self.workers, &self.status);
                 }
                 return;
             }
@@ -172,19 +173,28 @@ impl Listeners {
             let ended = self.workers.take_datagrams(socket, Arc::clone(&target), stop.clone());
             Open { target, socket: None, stop, task: tokio::spawn(ended) }
         } else {
-            let socket = Socket::new(socket::bind(address)?)?;
-            Self::accept(Arc::new(socket), target, &self.workers, &self.status)
+            let socket = {
+                let _on_its_thread = self.workers.enter(port);
+                Socket::new(socket::bind(address)?)?
+            };
+            Self::accept(port, Arc::new(socket), target, &self.workers, &self.status)
         };
         self.open.insert(port, open);
         Ok(())
     }
 
-    fn accept(socket: Arc<Socket>, target: Arc<Target>, workers: &Arc<Workers>, status: &Status) -> Open {
+    fn accept(
+        port: u16,
+        socket: Arc<Socket>,
+        target: Arc<Target>,
+        workers: &Arc<Workers>,
+        status: &Status,
+    ) -> Open {
         let stop = CancellationToken::new();
         let arrivals = accept::Arrivals { target: Arc::clone(&target), stop: stop.clone() };
-        let accepting =
-            accept::run(Arc::clone(&socket), arrivals, Arc::clone(workers), Arc::clone(&status.metrics));
-        Open { target, socket: Some(socket), stop, task: tokio::spawn(accepting) }
+        let (listening, metrics) = (Arc::clone(&socket), Arc::clone(&status.metrics));
+        let task = workers.spawn(port, |taker| accept::run(listening, arrivals, taker, metrics));
+        Open { target, socket: Some(socket), stop, task }
     }
 
     fn retry(&mut self) {
