@@ -9,13 +9,14 @@ use crate::{
     lease,
     metrics::Shown,
     middle::Middle,
-    observe::{self, Carriers, Changes, Observed, Stores, callers::Callers},
+    observe::{self, Carriers, Changes, Observed, Stores, callers::Callers, smi::SmiStore},
     publish::{self, history::History, node::Current},
     report::{self, Message, Reporter},
     settings::Settings,
 };
 use futures::stream;
-use kube::Client;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::{Client, runtime::reflector::Store};
 use std::{
     collections::BTreeSet,
     io,
@@ -27,7 +28,7 @@ use std::{
 };
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -36,7 +37,7 @@ use tracing::info;
 
 /// How long stations may take to end what they are writing.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long to wait before shadow Services that were refused are tried again.
+/// How long to wait before shadow Services and NetworkPolicies that were refused are tried again.
 const SHADOW_RETRY: Duration = Duration::from_secs(5);
 
 /// Why the operator cannot go on.
@@ -110,9 +111,8 @@ async fn lead(
     let (reporter, messages) = Reporter::channel();
     let changes = Changes::default();
     let mut watches = JoinSet::new();
-    let stores = Stores::watch(&client, &settings.namespace, &changes, &mut watches);
     start_report(&client, &settings, messages, shown, stations);
-    stores.wait().await?;
+    let (stores, smi, callers) = watched(&client, &settings, &changes, &mut watches).await?;
 
     let (nodes, nodes_settled) = mpsc::channel(1);
     let history = Arc::new(History::default());
@@ -132,7 +132,7 @@ async fn lead(
         stream::unfold(nodes_settled, |mut ticks| async move { ticks.recv().await.map(|()| ((), ticks)) });
     stations.spawn(publish::node::run(context, ticks, stop.clone()));
     let (carriers, carriers_receiver) = watch::channel(confirm::nothing_counted(&stores.proxies.state()));
-    let observed = observe(&client, &stores, &changes, carriers_receiver, &mut watches);
+    let observed = observe(&client, &stores, callers, smi, &changes, carriers_receiver, &mut watches);
     let confirm = Confirm {
         carriers,
         topology_changes: Arc::clone(&changes.topology),
@@ -148,7 +148,13 @@ async fn lead(
     let until_stop = stop.clone();
     stations.spawn(async move { until_stop.run_until_cancelled(confirm.run()).await.unwrap_or_default() });
     stations.spawn(dns::run(client.clone(), DnsSettings::of(&settings), reporter.clone(), stop.clone()));
-    let shadows = publish::shadow::Publisher::new(client, &settings.namespace, reporter.clone());
+    start_policies(&client, &settings, &current, stop, &mut watches, stations);
+    let shadows = publish::shadow::Publisher::new(
+        client,
+        &settings.namespace,
+        settings.access.meanwhile(),
+        reporter.clone(),
+    );
     stations.spawn(publish_shadows(shadows, current.subscribe(), stores, stop.clone()));
 
     changes.topology.notify_one(); // the first lists are a change
@@ -176,10 +182,49 @@ fn start_report(
     });
 }
 
-/// Prepares all that is looked at, and starts what reads certificates.
+/// Starts the watches, and waits until what there is is known: what is not known yet is neither served nor split nor
+/// granted, and nobody is to be told so.
+async fn watched(
+    client: &Client,
+    settings: &Settings,
+    changes: &Changes,
+    watches: &mut JoinSet<()>,
+) -> Result<(Stores, SmiStore, Callers), observe::Closed> {
+    let controlled = settings.access.controlled;
+    let stores = Stores::watch(client, &settings.namespace, changes, watches);
+    let smi = SmiStore::watch(client, controlled, &changes.topology, watches);
+    let callers = Callers::prepare(client, controlled, &changes.topology, watches);
+    stores.wait().await?;
+    smi.wait().await;
+    if controlled {
+        callers.want_all().await;
+    }
+    Ok((stores, smi, callers))
+}
+
+/// Starts what publishes NetworkPolicies, where they are asked for.
+fn start_policies(
+    client: &Client,
+    settings: &Settings,
+    current: &watch::Sender<Option<Current>>,
+    stop: &CancellationToken,
+    watches: &mut JoinSet<()>,
+    stations: &mut JoinSet<()>,
+) {
+    if settings.access.controlled && settings.access.network_policies {
+        let changed = Arc::new(Notify::new());
+        let policies = observe::policies(client, &changed, watches);
+        let publisher = publish::policies::Publisher::new(client.clone(), &settings.namespace);
+        stations.spawn(publish_policies(publisher, current.subscribe(), policies, changed, stop.clone()));
+    }
+}
+
+/// Puts together all that is looked at, and starts what reads certificates.
 fn observe(
     client: &Client,
     stores: &Stores,
+    callers: Callers,
+    smi: SmiStore,
     changes: &Changes,
     carriers: watch::Receiver<Carriers>,
     watches: &mut JoinSet<()>,
@@ -187,8 +232,7 @@ fn observe(
     let (wanted, asked) = watch::channel(BTreeSet::new());
     let (read, authorities) = watch::channel(Arc::default());
     watches.spawn(observe::authorities::run(client.clone(), asked, read, Arc::clone(&changes.topology)));
-    let callers = Callers::prepare(client, &changes.topology, watches);
-    Observed { stores: stores.clone(), callers, wanted, authorities, carriers }
+    Observed { stores: stores.clone(), callers, smi, wanted, authorities, carriers }
 }
 
 async fn publish_shadows(
@@ -214,6 +258,31 @@ async fn publish_shadows(
         tokio::select! {
             changed = current.changed() => if changed.is_err() { return },
             () = again => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn publish_policies(
+    publisher: publish::policies::Publisher,
+    mut current: watch::Receiver<Option<Current>>,
+    policies: Store<NetworkPolicy>,
+    changed: Arc<Notify>,
+    stop: CancellationToken,
+) {
+    if stop.run_until_cancelled(policies.wait_until_ready()).await.is_none() {
+        return;
+    }
+    loop {
+        let topology = current.borrow_and_update().as_ref().map(|current| Arc::clone(&current.topology));
+        let done = match topology {
+            Some(topology) => publisher.publish(&topology.walls, &policies.state()).await,
+            None => true,
+        };
+        tokio::select! {
+            changed = current.changed() => if changed.is_err() { return },
+            () = changed.notified() => {}
+            () = sleep(SHADOW_RETRY), if !done => {}
             () = stop.cancelled() => return,
         }
     }

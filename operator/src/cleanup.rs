@@ -1,7 +1,7 @@
 //! Takes all that the operator made out of the cluster; the chart runs this after uninstall.
 //!
 //! In: the cluster, in whatever state an install, a crash or an earlier cleanup left it. Out: the cluster's DNS as it
-//! was, and no shadow Services, ConfigMaps or Lease; or every error, told at the end, for one does not stop the rest.
+//! was, and no shadow Services, ConfigMaps, NetworkPolicies or Lease; or every error, told at the end, for one does not stop the rest.
 
 use crate::{
     dns::{
@@ -20,10 +20,11 @@ use k8s_openapi::{
     api::{
         coordination::v1::Lease,
         core::v1::{ConfigMap, Pod, Service},
+        networking::v1::NetworkPolicy,
     },
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Resource, ResourceExt,
     api::{DeleteParams, ListParams},
 };
 use serde::de::DeserializeOwned;
@@ -75,8 +76,9 @@ pub async fn run(client: Client, namespace: &str, configmaps: &[String]) -> Resu
         }
         let shadows = format!("{SHADOW_LABEL}={SHADOW_VALUE}");
         delete_all::<Service>(&client, namespace, &shadows, &mut failures).await;
-        let nodes = format!("{MANAGED_BY_LABEL}={MANAGED_BY}");
-        delete_all::<ConfigMap>(&client, namespace, &nodes, &mut failures).await;
+        let ours = format!("{MANAGED_BY_LABEL}={MANAGED_BY}");
+        delete_all::<ConfigMap>(&client, namespace, &ours, &mut failures).await;
+        delete_policies(&client, &mut failures).await;
     };
     tokio::select! {
         () = steps => {}
@@ -84,6 +86,16 @@ pub async fn run(client: Client, namespace: &str, configmaps: &[String]) -> Resu
     }
     let leases: Api<Lease> = Api::namespaced(client, namespace);
     failures.note("the Lease", tolerate(leases.delete(LEASE_NAME, &DeleteParams::default()).await));
+    if failures.0.is_empty() { Ok(()) } else { Err(CleanupError::Incomplete(failures.0)) }
+}
+
+/// Deletes our NetworkPolicies in all namespaces; run by the chart once they are no longer asked for.
+///
+/// # Errors
+/// All that could not be deleted.
+pub async fn policies(client: Client) -> Result<(), CleanupError> {
+    let mut failures = Failures::default();
+    delete_policies(&client, &mut failures).await;
     if failures.0.is_empty() { Ok(()) } else { Err(CleanupError::Incomplete(failures.0)) }
 }
 
@@ -224,6 +236,22 @@ async fn unmark(cluster: &Cluster, workload: &Workload) -> Result<(), RestoreErr
         }
     }
     Err(RestoreError::Busy)
+}
+
+async fn delete_policies(client: &Client, failures: &mut Failures) {
+    let all: Api<NetworkPolicy> = Api::all(client.clone());
+    let ours = ListParams::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+    let policies = match all.list_metadata(&ours).await {
+        Ok(policies) => policies.items,
+        Err(error) => return failures.note("the NetworkPolicies", tolerate(Err::<(), _>(error))),
+    };
+    for policy in policies {
+        let (namespace, name) = (policy.namespace().unwrap_or_default(), policy.name_any());
+        let api: Api<NetworkPolicy> = Api::namespaced(client.clone(), &namespace);
+        let deleted = api.delete(&name, &DeleteParams::default()).await;
+        failures.note(&format!("NetworkPolicy {namespace}/{name}"), tolerate(deleted));
+    }
+    info!("no NetworkPolicy of ours is left");
 }
 
 async fn delete_all<K>(client: &Client, namespace: &str, labels: &str, failures: &mut Failures)

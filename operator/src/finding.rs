@@ -4,6 +4,9 @@
 //! page, and [`Finding`], one thing told about one object. What a user got wrong travels as a `Finding`
 //! beside the result of a station, never as its error.
 
+mod rows;
+
+use crate::smi::{SmiKind, SmiVersion};
 use std::fmt;
 
 /// Why an Event is told.
@@ -39,6 +42,26 @@ pub enum Reason {
     DnsRefused,
     /// The cluster's DNS failed after the change, which was taken back.
     DnsPutBack,
+    /// An SMI object cannot be read.
+    SmiObjectInvalid,
+    /// A match of an HTTPRouteGroup cannot be used.
+    RouteMatchInvalid,
+    /// A scheme of an IdentityBinding binds nothing, or more than one may.
+    IdentitySchemeInvalid,
+    /// A TrafficTarget, or a part of one, grants nothing.
+    AccessNotGranted,
+    /// Access is audited, and would have been refused.
+    AccessWouldBeDenied,
+    /// A TrafficSplit is not in force.
+    SplitNotUsed,
+    /// A backend of a TrafficSplit gets no traffic, or not that of every port.
+    SplitBackendNotUsed,
+    /// A TrafficSplit has no backend that can be used.
+    SplitWithoutBackend,
+    /// A backend of a TrafficSplit has one of its own, which does not count.
+    SplitNested,
+    /// The `matches` of a TrafficSplit match nothing, or have no effect.
+    SplitMatchesNotUsed,
 }
 
 /// How an Event is ranked by Kubernetes.
@@ -59,6 +82,8 @@ pub enum Kind {
     ConfigMap,
     /// A core/v1 Node.
     Node,
+    /// An object of the Service Mesh Interface, in the version that it was read in.
+    Smi(SmiKind, SmiVersion),
 }
 
 /// The object that a finding is about.
@@ -88,7 +113,7 @@ pub struct Finding {
     pub note: String,
 }
 
-/// One row of the list of reasons.
+/// One row of the list of reasons; `finding/rows.rs` has them all.
 pub struct Row {
     /// The reason.
     pub reason: Reason,
@@ -96,8 +121,8 @@ pub struct Row {
     pub name: &'static str,
     /// Its rank.
     pub severity: Severity,
-    /// The kind of object it is told about.
-    pub about: Kind,
+    /// The kind of object it is told about, in words.
+    pub about: &'static str,
     /// When it is told.
     pub when: &'static str,
     /// What to do about it.
@@ -106,7 +131,7 @@ pub struct Row {
 
 impl Reason {
     /// Every reason, in the order of the docs page.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 25] = [
         Self::MeshReady,
         Self::AnnotationInvalid,
         Self::AnnotationUnknown,
@@ -122,126 +147,17 @@ impl Reason {
         Self::DnsReverted,
         Self::DnsRefused,
         Self::DnsPutBack,
+        Self::SmiObjectInvalid,
+        Self::RouteMatchInvalid,
+        Self::IdentitySchemeInvalid,
+        Self::AccessNotGranted,
+        Self::AccessWouldBeDenied,
+        Self::SplitNotUsed,
+        Self::SplitBackendNotUsed,
+        Self::SplitWithoutBackend,
+        Self::SplitNested,
+        Self::SplitMatchesNotUsed,
     ];
-
-    /// The row of this reason.
-    #[must_use]
-    #[allow(clippy::too_many_lines)] // one table, one place
-    pub fn row(self) -> Row {
-        let row =
-            |name, severity, about, when, remedy| Row { reason: self, name, severity, about, when, remedy };
-        use Kind::{ConfigMap, Node, Service};
-        use Severity::{Normal, Warning};
-        match self {
-            Self::MeshReady => row(
-                "MeshReady",
-                Normal,
-                Service,
-                "Proxies have confirmed that they serve the Service under its mesh name.",
-                "Nothing to do. The note says which name, which ports, and how many proxies of how many.",
-            ),
-            Self::AnnotationInvalid => row(
-                "AnnotationInvalid",
-                Warning,
-                Service,
-                "An annotation's value cannot be read. The last good value, or else the default, serves on.",
-                "Set the annotation to one of the values that the note names.",
-            ),
-            Self::AnnotationUnknown => row(
-                "AnnotationUnknown",
-                Warning,
-                Service,
-                "An annotation below one of the mesh's prefixes has a key that this version does not know. It is ignored.",
-                "Correct the key, or remove the annotation.",
-            ),
-            Self::AnnotationUnused => row(
-                "AnnotationUnused",
-                Warning,
-                Service,
-                "An annotation's value can be read, but has no effect, or a part of it: it needs another annotation, or another rules \
-                 it out, or the Service has no port that it is about, or what it names is not there.",
-                "Do what the note says: add what is missing, or remove the annotation.",
-            ),
-            Self::CertificatesNotRead => row(
-                "CertificatesNotRead",
-                Warning,
-                Service,
-                "The ConfigMap or Secret with which the endpoints of a Service with `scheme: https` are verified is missing, \
-                 is not PEM, or may not be read. The last good certificates serve on; without any, requests are answered 502.",
-                "Correct the object that the note names, or name another by `weft.mesh/tls-ca`.",
-            ),
-            Self::CircuitBreakerOpen => row(
-                "CircuitBreakerOpen",
-                Warning,
-                Service,
-                "The circuit breaker of a port is open on some nodes: their proxies answer 503. It holds while one is open.",
-                "Look after the Service's endpoints. The breaker closes by itself once its expression no longer holds.",
-            ),
-            Self::PortNotServed => row(
-                "PortNotServed",
-                Warning,
-                Service,
-                "A port's transport is one that the mesh does not serve: SCTP. The mesh name resolves to the Service's own address.",
-                "Move the port to a Service of its own, or use the ordinary name.",
-            ),
-            Self::PortsExhausted => row(
-                "PortsExhausted",
-                Warning,
-                Service,
-                "No proxy port is left for the Service. Its mesh name resolves to its own address until a port frees.",
-                "Raise the chart's listenerPorts, or limit the mesh with select, watchNamespaces or ignoreNamespaces.",
-            ),
-            Self::ShadowRefused => row(
-                "ShadowRefused",
-                Warning,
-                Service,
-                "The API server refused the Service's shadow Service. The mesh name resolves to the Service's own address.",
-                "The note has the API server's words; quotas and admission policies of the mesh's namespace are usual causes.",
-            ),
-            Self::ProxyRejected => row(
-                "ProxyRejected",
-                Warning,
-                Node,
-                "The node's proxy could not use its newest configuration, or open one of its listeners. It serves on with the last good one.",
-                "The note has the proxy's words. Check that the operator and the proxies have the same version.",
-            ),
-            Self::ConfigurationTooLarge => row(
-                "ConfigurationTooLarge",
-                Warning,
-                Node,
-                "The node's configuration fills more than three quarters of a ConfigMap. Beyond the limit the last one stays in force.",
-                "Limit the mesh with select, watchNamespaces or ignoreNamespaces.",
-            ),
-            Self::DnsPatched => row(
-                "DnsPatched",
-                Normal,
-                ConfigMap,
-                "The mesh's zones were added to the cluster's DNS.",
-                "Nothing to do.",
-            ),
-            Self::DnsReverted => row(
-                "DnsReverted",
-                Warning,
-                ConfigMap,
-                "Something took the mesh's zones out of the cluster's DNS. They were added again.",
-                "Find what manages this ConfigMap, and let it keep the marked block.",
-            ),
-            Self::DnsRefused => row(
-                "DnsRefused",
-                Warning,
-                ConfigMap,
-                "The mesh's zones were not added, or not all. The note says why. Nothing that worked was touched.",
-                "Do what the note says; the operator looks again at each change.",
-            ),
-            Self::DnsPutBack => row(
-                "DnsPutBack",
-                Warning,
-                ConfigMap,
-                "The cluster's DNS failed after the mesh's zones were added. The ConfigMap is as it was before.",
-                "Mend what the note says. The operator tries again when the rest of the ConfigMap changes.",
-            ),
-        }
-    }
 
     /// The name in Events, metrics and docs.
     #[must_use]

@@ -19,6 +19,7 @@ pub mod publish;
 pub mod render;
 pub mod report;
 pub mod settings;
+pub mod smi;
 pub mod topology;
 
 #[cfg(test)]

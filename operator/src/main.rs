@@ -26,6 +26,10 @@ async fn main() -> anyhow::Result<()> {
                 _ = terminate.recv() => bail!("told to end before all was cleaned up; run it again"),
             }
         }
+        Command::CleanupPolicies(log) => {
+            start_log(&log)?;
+            Ok(cleanup::policies(client().await?).await?)
+        }
         Command::Docs { page } => {
             let text = match page {
                 Page::Annotations => annotation::docs::page(),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    observe::{Carriers, Stores, authorities, callers::Callers},
+    observe::{Carriers, Stores, authorities, callers::Callers, smi::SmiStore},
     testing::{FakeApi, settings},
 };
 use serde_json::json;
@@ -44,12 +44,14 @@ async fn run_until(api: &FakeApi, enough: impl Fn(&Topology) -> bool) -> Vec<Arc
     let (wanted, asked) = watch::channel(BTreeSet::new());
     let (read, authorities) = watch::channel(Arc::default());
     tasks.spawn(authorities::run(client.clone(), asked, read, Arc::clone(&changes.topology)));
-    let callers = Callers::prepare(&client, &changes.topology, &mut tasks);
+    let callers = Callers::prepare(&client, false, &changes.topology, &mut tasks);
+    let smi = SmiStore::watch(&client, false, &changes.topology, &mut tasks);
+    smi.wait().await;
     let (_carriers, carriers) = watch::channel(Carriers::default());
     let (current, mut in_force) = watch::channel(None);
     let (nodes, _nodes) = mpsc::channel(1);
     let (reporter, _messages) = Reporter::channel();
-    let observed = Observed { stores, callers, wanted, authorities, carriers };
+    let observed = Observed { stores, callers, smi, wanted, authorities, carriers };
     let middle = Middle { settings: settings(&[]), observed, changes, current, nodes, reporter };
     tasks.spawn(middle.run());
     let mut seen = Vec::new();

@@ -22,6 +22,8 @@ pub enum Command {
     Run(Box<Settings>),
     /// Take all that the operator made out of the cluster; run by the chart after uninstall.
     Cleanup(CleanupSettings),
+    /// Delete the operator's NetworkPolicies alone; run by the chart once they are no longer asked for.
+    CleanupPolicies(LogSettings),
     /// Print a generated page of the documentation.
     Docs {
         /// Which page.
@@ -74,9 +76,53 @@ pub struct Settings {
     /// Where to serve probes, metrics and debug pages.
     #[arg(long, env = "WEFT_ADMIN_ADDRESS", default_value = "[::]:9965")]
     pub admin_address: SocketAddr,
+    /// Who may call whom.
+    #[command(flatten)]
+    pub access: AccessSettings,
     /// How logs look and how much they say.
     #[command(flatten)]
     pub log: LogSettings,
+}
+
+/// Who may call whom.
+#[derive(Clone, Debug, Args)]
+#[allow(clippy::struct_excessive_bools)] // each is a switch of its own
+pub struct AccessSettings {
+    /// Whether access is controlled: what no TrafficTarget grants is denied.
+    #[arg(long = "acl", env = "WEFT_ACL", default_value_t = false, action = clap::ArgAction::Set)]
+    pub controlled: bool,
+    /// What becomes of what is denied.
+    #[arg(long = "acl-mode", env = "WEFT_ACL_MODE", value_enum, default_value_t = Denied::Enforce)]
+    pub mode: Denied,
+    /// Whether a TrafficTarget may open pods of another namespace than its own, as in Maesh.
+    #[arg(long = "acl-cross-namespace-targets", env = "WEFT_ACL_CROSS_NAMESPACE_TARGETS",
+          default_value_t = false, action = clap::ArgAction::Set)]
+    pub cross_namespace_targets: bool,
+    /// What a TrafficTarget without rules grants.
+    #[arg(long = "acl-empty-rules", env = "WEFT_ACL_EMPTY_RULES", value_enum, default_value_t = EmptyRules::Deny)]
+    pub empty_rules: EmptyRules,
+    /// Whether NetworkPolicies keep others than the proxies from the pods of meshed Services.
+    #[arg(long = "acl-network-policies", env = "WEFT_ACL_NETWORK_POLICIES",
+          default_value_t = false, action = clap::ArgAction::Set)]
+    pub network_policies: bool,
+}
+
+/// What becomes of what is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Denied {
+    /// It is refused.
+    Enforce,
+    /// It passes, and is counted and told.
+    Audit,
+}
+
+/// What a TrafficTarget without rules grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EmptyRules {
+    /// Nothing, as the specification has it.
+    Deny,
+    /// Everything, as in Maesh.
+    Allow,
 }
 
 /// The settings of `cleanup`.
@@ -163,6 +209,24 @@ impl Settings {
             }
         }
         zones
+    }
+}
+
+impl AccessSettings {
+    /// Whether what no TrafficTarget grants is refused.
+    #[must_use]
+    pub fn is_enforced(&self) -> bool {
+        self.controlled && self.mode == Denied::Enforce
+    }
+
+    /// What is said of the mesh name of a Service that cannot be served.
+    #[must_use]
+    pub fn meanwhile(&self) -> &'static str {
+        if self.is_enforced() {
+            "the mesh name has no address, for access is controlled and nothing may go past the mesh"
+        } else {
+            "the mesh name resolves to the Service's own address, past the mesh"
+        }
     }
 }
 

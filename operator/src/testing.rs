@@ -1,6 +1,7 @@
 //! A small API server in memory, for tests: objects by path, merge patches, resource versions and label selectors; and
 //! settings as from a command line.
 
+use crate::smi::{Object, SmiKind, SmiVersion, decode};
 use axum::{
     Router,
     body::Bytes,
@@ -11,7 +12,7 @@ use axum::{
 use kube::{Client, Config};
 use serde_json::{Value, json};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard},
 };
 
@@ -26,7 +27,7 @@ struct Inner {
     objects: BTreeMap<String, Value>,
     version: u64,
     writes: Vec<String>,
-    forbidden: BTreeSet<String>,
+    refused: BTreeMap<String, StatusCode>,
     /// Changes that someone else makes just before the next write of a path.
     races: BTreeMap<String, Value>,
 }
@@ -84,7 +85,12 @@ impl FakeApi {
 
     /// Forbids a path.
     pub(crate) fn forbid(&self, path: &str) {
-        self.lock().forbidden.insert(path.to_owned());
+        self.refuse(path, StatusCode::FORBIDDEN);
+    }
+
+    /// Answers with an error at a path.
+    pub(crate) fn refuse(&self, path: &str, code: StatusCode) {
+        self.lock().refused.insert(path.to_owned(), code);
     }
 
     /// The writes since this was last asked.
@@ -152,6 +158,19 @@ pub(crate) fn pod(name: &str) -> Value {
         "status": {"containerStatuses": [{"name": "coredns", "ready": true, "restartCount": 0, "image": "", "imageID": "",
             "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}]},
     })
+}
+
+/// An SMI object of namespace `shop`, unless it says another, as the API server would serve it in this version.
+pub(crate) fn smi(version: &str, kind: &str, name: &str, more: &Value) -> Arc<Object> {
+    let kind = SmiKind::ALL.into_iter().find(|known| known.kubernetes() == kind).unwrap();
+    let version = SmiVersion::ALL.into_iter().find(|known| known.kubernetes() == version).unwrap();
+    let mut object = json!({
+        "apiVersion": format!("{}/{}", kind.group(), version.kubernetes()),
+        "kind": kind.kubernetes(),
+        "metadata": {"namespace": "shop", "name": name, "uid": format!("uid-{name}")},
+    });
+    merge(&mut object, more);
+    Arc::new(decode::object(kind, version, &serde_json::from_value(object).unwrap()))
 }
 
 /// Settings as from a command line.
@@ -236,11 +255,16 @@ async fn answer(State(api): State<FakeApi>, method: Method, uri: Uri, body: Byte
     let mut inner = api.lock();
     let path = uri.path().to_owned();
     let collection = path.split('/').count() % 2 == usize::from(path.starts_with("/apis/"));
-    if inner.forbidden.contains(&path) {
-        return status(StatusCode::FORBIDDEN, "forbidden by a test");
+    if let Some(code) = inner.refused.get(&path) {
+        return status(*code, "refused by a test");
     }
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     match (&method, collection) {
+        // What kinds there are, where a test says so; else there are none but the server's own.
+        (&Method::GET, _) if path == "/apis" => {
+            let groups = json!({"kind": "APIGroupList", "groups": []});
+            json_answer(StatusCode::OK, inner.objects.get(&path).unwrap_or(&groups))
+        }
         (&Method::GET, true) => inner.list(&path, uri.query().unwrap_or_default()),
         (&Method::GET, false) => match inner.objects.get(&path) {
             Some(object) => json_answer(StatusCode::OK, object),

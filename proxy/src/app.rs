@@ -1,6 +1,6 @@
 //! Wires the stations; nothing else knows them all.
 //!
-//! In: the settings. Out: a running proxy. Threads: one for each worker, one that accepts, one for DNS, one for the
+//! In: the settings. Out: a running proxy. Threads: one for each worker, one that opens listeners, one for DNS, one for the
 //! admin port, and the caller's, which follows the configuration.
 
 use crate::{
@@ -9,16 +9,16 @@ use crate::{
     dns,
     drain::Patience,
     http::{Engine, Limits},
-    listen::{self, Arrival, Listeners, Serve, Workers},
+    listen::{self, Arrival, Listeners, Listening, Serve, Workers},
     metrics::OpenConnection,
     plan::{Accepted, Plan, compile},
     route::route,
     status::Status,
-    tcp,
+    tcp, udp,
 };
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, UdpSocket},
     path::PathBuf,
     sync::Arc,
     thread,
@@ -88,11 +88,12 @@ pub struct Proxy {
     _end: DropGuard,
 }
 
-/// How a worker serves a connection: by what is spoken on its route.
+/// How a worker serves a connection: by what is spoken on its route. And how it serves datagrams.
 struct Carry {
     http: Engine,
     tcp: tcp::Engine,
     status: Status,
+    udp: udp::Context,
 }
 
 // === impl Carry ===
@@ -125,6 +126,14 @@ impl Serve for Carry {
             }
         }
     }
+
+    fn serve_datagrams(
+        &self,
+        socket: UdpSocket,
+        listening: Listening,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        udp::serve(socket, listening, self.udp.clone())
+    }
 }
 
 // === impl Proxy ===
@@ -141,7 +150,7 @@ impl Proxy {
         let (plans, followed) = watch::channel(None);
         let workers = Arc::new(start_workers(&settings, &status, seed)?);
         let listeners = Listeners::new(settings.address, Arc::clone(&workers), status.clone());
-        start_thread("accept", end.clone(), listeners.run(followed))?;
+        start_thread("listen", end.clone(), listeners.run(followed))?;
         start_thread("dns", end.clone(), answer_dns(settings.dns_address, status.clone()))?;
         let Settings { node, state_directory, .. } = settings;
         let keep = Keep::new(&state_directory);
@@ -219,11 +228,13 @@ impl Proxy {
 fn start_workers(settings: &Settings, status: &Status, seed: u64) -> io::Result<Workers> {
     let (status, limits, node) = (status.clone(), settings.limits, settings.node.clone());
     let splice = settings.splice;
+    let room = udp::Room::half_of_the_files();
     Workers::start(settings.workers, move |number| {
         let dice = Arc::new(Dice::new(seed.wrapping_add(number as u64)));
         Carry {
             http: Engine::new(node.clone(), &status, Arc::clone(&dice), limits),
-            tcp: tcp::Engine::new(&status, dice, limits.connect, splice),
+            tcp: tcp::Engine::new(&status, Arc::clone(&dice), limits.connect, splice),
+            udp: udp::Context { status: status.clone(), dice, room: room.clone() },
             status: status.clone(),
         }
     })

@@ -2,8 +2,11 @@
 //!
 //! In: the time now, whenever somebody has it. Out: nanoseconds since the first of them.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 use tokio::time::Instant;
+
+/// A point in time, or a time between two, in nanoseconds of a clock.
+pub type Ticks = u64;
 
 /// Counts from the first time that it is shown. It is a part of state that requests share, so it does not lock.
 #[derive(Debug, Default)]
@@ -13,9 +16,8 @@ pub struct Clock(OnceLock<Instant>);
 
 impl Clock {
     /// Nanoseconds since the first call; 0 for a time before, which a thread may have read and not yet used.
-    pub fn nanoseconds(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(*self.0.get_or_init(|| now));
-        since.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(since.subsec_nanos()))
+    pub fn nanoseconds(&self, now: Instant) -> Ticks {
+        nanoseconds(now.saturating_duration_since(*self.0.get_or_init(|| now)))
     }
 
     /// Whole seconds since the first call.
@@ -24,15 +26,20 @@ impl Clock {
     }
 
     /// The time that is so many nanoseconds after the first call; none before that.
-    pub fn time(&self, nanoseconds: u64) -> Option<Instant> {
-        self.0.get()?.checked_add(std::time::Duration::from_nanos(nanoseconds))
+    pub fn time(&self, nanoseconds: Ticks) -> Option<Instant> {
+        self.0.get()?.checked_add(Duration::from_nanos(nanoseconds))
     }
+}
+
+/// A duration in ticks; what is longer than five hundred years is that.
+#[must_use]
+pub fn nanoseconds(duration: Duration) -> Ticks {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(duration.subsec_nanos()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn it_counts_from_its_first_call() {

@@ -297,6 +297,45 @@ async fn an_endpoint_has_no_more_than_its_bound() {
     assert_eq!(end(&mut next[0]).await.text(), "held");
 }
 
+#[tokio::test]
+async fn what_finds_every_endpoint_full_waits_and_what_finds_the_queue_full_is_refused() {
+    let (backend, gate) = held().await;
+    let (mesh, port) =
+        mesh(&[backend.address], bounded(Bulkhead { endpoint: 2, queue: 2, ..unbounded() })).await;
+    let mut going = begun(2, 2, port).await;
+    under_way(&backend, 2).await;
+    // Whether the others have their place in the queue shows only in who finds none.
+    let mut waiting = begun(4, 2, port).await;
+    for _ in 0..2 {
+        let (refused, index, _) = select_all(waiting.iter_mut().map(|client| Box::pin(end(client)))).await;
+        assert_overloaded(&refused);
+        drop(waiting.remove(index));
+    }
+    // One of them goes away, and takes no turn.
+    socket2::SockRef::from(&waiting[0]).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(waiting.remove(0));
+    mesh.shows("requests_total", "web", "code=\"none\"", 1).await;
+    gate.add_permits(3);
+    for client in going.iter_mut().chain(&mut waiting) {
+        assert_eq!(end(client).await.text(), "held");
+    }
+    assert_eq!(backend.requests().len(), 3);
+    mesh.answers("web", "overloaded", 2).await;
+}
+
+#[tokio::test]
+async fn who_waits_too_long_for_an_endpoint_is_refused() {
+    let (backend, _gate) = held().await;
+    let timeout = Duration::from_millis(100);
+    let bulkhead = Bulkhead { endpoint: 1, queue: 5, queue_timeout: timeout, ..unbounded() };
+    let (_mesh, port) = mesh(&[backend.address], bounded(bulkhead)).await;
+    let _going = begun(1, 2, port).await;
+    under_way(&backend, 1).await;
+    let start = Instant::now();
+    assert_overloaded(&ask(port, GET).await);
+    assert!(start.elapsed() >= timeout);
+}
+
 /// However a request ends, its place is free again.
 #[tokio::test]
 async fn a_place_is_given_back_on_every_way_out() {

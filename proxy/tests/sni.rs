@@ -136,7 +136,7 @@ async fn a_name_that_fits_nothing_gets_an_alert_and_is_counted() {
         // More than is read to learn the name: the alert must come through all the same.
         within(client.write_all(&[sketch.bytes(), vec![0; 20_000]].concat())).await.unwrap();
         assert_eq!(end(&mut client).await, (vec![21, 3, *minor, 0, 2, 2, 112], None), "{name}");
-        assert_eq!(gate.mesh.own_answers("gate", "unknown_server_name").await, number as u64 + 1);
+        gate.mesh.refused("gate", "unknown_server_name", number as u64 + 1).await;
     }
     assert_eq!(gate.own.opened() + gate.exact.opened() + gate.wild.opened(), 0);
 }
@@ -147,7 +147,7 @@ async fn without_a_default_what_is_not_tls_is_reset_and_counted() {
     let mut client = connect(gate.port).await;
     within(client.write_all(b"GET / HTTP/1.1\r\n\r\n")).await.unwrap();
     assert_eq!(end(&mut client).await, (vec![], Some(ErrorKind::ConnectionReset)));
-    assert_eq!(gate.mesh.own_answers("gate", "not_tls").await, 1);
+    gate.mesh.refused("gate", "not_tls", 1).await;
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn what_is_broken_or_too_large_is_refused_and_counted() {
         let mut answer = [0; 7];
         within(client.read_exact(&mut answer)).await.unwrap();
         assert_eq!(answer[6], alert, "{flag}");
-        gate.mesh.answers("gate", flag, 1).await;
+        gate.mesh.refused("gate", flag, 1).await;
     }
     assert_eq!(gate.own.opened() + gate.exact.opened(), 0, "not even to the default");
 }

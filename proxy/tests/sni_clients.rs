@@ -195,7 +195,7 @@ async fn a_name_that_fits_nothing_is_told_so_in_every_version() {
             seen.contains("unrecognized name") && seen.contains("SSL alert number 112"),
             "{option}: {seen}"
         );
-        gate.mesh.answers("gate", "unknown_server_name", number as u64 + 1).await;
+        gate.mesh.refused("gate", "unknown_server_name", number as u64 + 1).await;
     }
     let seen = gate.s_client(&["-noservername"]).await;
     assert!(seen.contains("SSL alert number 112"), "{seen}");
@@ -221,7 +221,7 @@ async fn curl_is_told_what_is_wrong() {
     assert!(said(&answer).contains("unrecognized name"), "{}", said(&answer));
     let plain = gate.curl("http", EXACT, &gate.exact).await;
     assert_eq!(plain.status.code(), Some(56), "a reset: {}", said(&plain));
-    gate.mesh.answers("gate", "not_tls", 1).await;
+    gate.mesh.refused("gate", "not_tls", 1).await;
 }
 
 #[tokio::test]

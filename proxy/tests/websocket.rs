@@ -5,20 +5,17 @@
 mod common;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
 use common::{
     Mesh,
     backend::{Backend, ok},
     connect, free_port, http, http2, message, within,
 };
-use h2::{RecvStream, SendStream, client::SendRequest, ext::Protocol};
-use http::{Request, Response};
-use std::{collections::BTreeSet, time::Duration};
+use http::Request;
+use std::collections::BTreeSet;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use weft_contract::policy::Scheme;
 
 const AGREED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Accept: key\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
@@ -131,27 +128,6 @@ async fn an_agreement_that_nobody_asked_for_is_a_bad_answer() {
     assert_eq!(common::ask(port, common::GET).await.status(), 502);
 }
 
-/// Asks for a WebSocket as RFC 8441 does.
-async fn open(
-    client: &mut SendRequest<Bytes>,
-    protocol: &'static str,
-) -> (Response<RecvStream>, SendStream<Bytes>) {
-    // The setting that allows it comes with the first answer, at the latest.
-    within(async {
-        while !client.is_extended_connect_protocol_enabled() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-    let mut request = Request::connect("http://web.shop.mesh/chat?room=1").body(()).unwrap();
-    request.extensions_mut().insert(Protocol::from_static(protocol));
-    request.headers_mut().insert("sec-websocket-version", "13".parse().unwrap());
-    request.headers_mut().insert("sec-websocket-protocol", "chat".parse().unwrap());
-    request.headers_mut().insert("origin", "http://web.shop".parse().unwrap());
-    let (answer, send) = client.send_request(request, false).unwrap();
-    (within(answer).await.unwrap(), send)
-}
-
 #[tokio::test]
 async fn over_http2_it_becomes_a_handshake_of_http1() {
     let backend = echo().await;
@@ -159,7 +135,7 @@ async fn over_http2_it_becomes_a_handshake_of_http1() {
     let mut client = http2::connect(port).await;
     let mut keys = BTreeSet::new();
     for turn in 0..3 {
-        let (answer, mut send) = open(&mut client, "websocket").await;
+        let (answer, mut send) = http2::open(&mut client, "websocket").await;
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["sec-websocket-protocol"], "chat");
         for gone in ["sec-websocket-accept", "upgrade", "connection"] {
@@ -192,8 +168,8 @@ async fn over_http2_several_share_a_connection_and_end_alone() {
     let backend = echo().await;
     let (_mesh, port) = mesh(&backend).await;
     let mut client = http2::connect(port).await;
-    let (one, mut one_send) = open(&mut client, "websocket").await;
-    let (two, mut two_send) = open(&mut client, "websocket").await;
+    let (one, mut one_send) = http2::open(&mut client, "websocket").await;
+    let (two, mut two_send) = http2::open(&mut client, "websocket").await;
     one_send.send_reset(h2::Reason::CANCEL);
     drop((one, one_send));
     two_send.send_data("still there".into(), true).unwrap();
@@ -208,7 +184,7 @@ async fn over_http2_only_an_agreement_is_one() {
         let backend = Backend::http(move |_| answer.clone()).await;
         let (_mesh, port) = mesh(&backend).await;
         let mut client = http2::connect(port).await;
-        let (answer, _send) = open(&mut client, "websocket").await;
+        let (answer, _send) = http2::open(&mut client, "websocket").await;
         assert_eq!(answer.status(), status);
     }
 }
@@ -218,20 +194,10 @@ async fn over_http2_nothing_else_is_tunnelled() {
     let backend = echo().await;
     let (_mesh, port) = mesh(&backend).await;
     let mut client = http2::connect(port).await;
-    let (answer, _send) = open(&mut client, "connect-udp").await;
+    let (answer, _send) = http2::open(&mut client, "connect-udp").await;
     assert_eq!(answer.status(), 501);
     let connect = Request::connect("web.shop.mesh:80").body(()).unwrap();
     let (answer, _send) = client.send_request(connect, false).unwrap();
     assert_eq!(within(answer).await.unwrap().status(), 405);
     assert_eq!(backend.opened(), 0);
-}
-
-#[tokio::test]
-async fn an_endpoint_of_http2_alone_cannot_be_asked() {
-    let backend = http2::Backend::named("hello").await;
-    let port = free_port();
-    let mut service = http("web", port, &[backend.address]);
-    service.ports[0].scheme = Scheme::H2c;
-    let _mesh = Mesh::with(vec![service]).await;
-    assert_eq!(common::ask(port, UPGRADE).await.status(), 501);
 }

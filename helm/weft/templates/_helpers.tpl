@@ -91,3 +91,22 @@ affinity:
   verbs: [get]
 {{- end }}
 {{- end }}
+
+{{/* Who may call whom, as JSON of one form, for acl may be true or false; helm warns of that where the chart's own values
+     have a table or a truth value there, so they have neither. Every default that is a truth value is false: merge takes
+     false for nothing. */}}
+{{- define "weft.acl" -}}
+{{- $defaults := dict "enabled" false "mode" "enforce" "crossNamespaceTargets" false "emptyRules" "deny" "networkPolicies" false -}}
+{{- $given := .Values.acl | default dict -}}
+{{- if kindIs "bool" $given -}}
+{{- $given = dict "enabled" $given -}}
+{{- end -}}
+{{- merge (deepCopy $given) $defaults | toJson -}}
+{{- end }}
+
+{{/* The rights to delete the operator's NetworkPolicies. */}}
+{{- define "weft.policiesRules" -}}
+- apiGroups: [networking.k8s.io]
+  resources: [networkpolicies]
+  verbs: [list, delete]
+{{- end }}

@@ -4,7 +4,8 @@
 //! have no effect beside the others are told.
 
 use super::{
-    Mistake, ServiceSettings, actions, balancing, balancing::Rule, failing, limits, retry, timeouts,
+    Mistake, ServiceSettings, actions, balancing, balancing::Rule, failing, limits, retry, splitting,
+    timeouts,
 };
 use std::collections::BTreeMap;
 use weft_contract::policy::{Cors, Fault, HashKey, RateLimitKey, RateLimitScope};
@@ -53,6 +54,7 @@ impl Draft {
         failing::finish(&mut self, &mut asked);
         limits::finish(&mut self, &mut asked);
         actions::finish(&mut self, &mut asked);
+        splitting::finish(&mut self, &mut asked);
         (self.settings, asked.unused)
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{
     draft::{Asked, Draft, set},
-    table::{HTTP, Row},
+    table::{ALL, HTTP, Row},
     value::{self, DAY, INSTANT},
 };
 use std::time::Duration;
@@ -88,8 +88,8 @@ pub(super) const ROWS: &[Row] = &[
         values: "a whole number from 1, or `none`",
         default: "`none`",
         example: "20",
-        doc: "How many of them to one endpoint.",
-        protocols: HTTP,
+        doc: "How many of them to one endpoint, or how many connections or sessions where it is not HTTP.",
+        protocols: ALL,
         read: |draft, text| set(&mut draft.settings.policy.bulkhead.endpoint, value::bound(text, MANY)),
     },
     Row {
@@ -97,8 +97,8 @@ pub(super) const ROWS: &[Row] = &[
         values: "a whole number, or with a time up to `1m` as `1000/1s`",
         default: "`1000/1s`",
         example: "100/250ms",
-        doc: "How many requests may wait for their turn when the bound of the Service or of their source is reached, and for \
-              how long. Where every endpoint is full, nothing waits.",
+        doc: "How many requests may wait for their turn when the bound of the Service, of their source or of every endpoint \
+              is reached, and for how long.",
         protocols: HTTP,
         read: queue,
     },

@@ -16,6 +16,7 @@ mod mistake;
 mod raw;
 mod retry;
 mod sni;
+mod splitting;
 pub mod table;
 mod timeouts;
 mod traffic;
@@ -32,7 +33,7 @@ use crate::{observe::authorities::AuthorityName, settings::TrafficType};
 use draft::{Asked, Draft};
 use std::collections::BTreeMap;
 use table::{PREFIXES, Row};
-use weft_contract::{Policy, policy::Scheme};
+use weft_contract::{Policy, SplitSticky, policy::Scheme};
 
 /// Annotations or values by name, as Kubernetes keeps them.
 pub type Values = BTreeMap<String, String>;
@@ -56,6 +57,8 @@ pub struct ServiceSettings {
     pub mirror: Option<MirrorTarget>,
     /// Where TLS connections go by their server name.
     pub sni_routes: Vec<SniTarget>,
+    /// What keeps one user on one side of a TrafficSplit on it.
+    pub split_sticky: Option<SplitSticky>,
 }
 
 /// What came of parsing.
@@ -90,6 +93,7 @@ impl ServiceSettings {
             authority: None,
             mirror: None,
             sni_routes: Vec::new(),
+            split_sticky: None,
         }
     }
 }

@@ -3,7 +3,9 @@
 //! In: the rows of each concern. Out: every [`Row`], by concern and by name. Parsing, the Events about mistakes and the
 //! docs page come from here.
 
-use super::{actions, balancing, draft::Draft, failing, limits, raw, retry, timeouts, traffic, upstream};
+use super::{
+    actions, balancing, draft::Draft, failing, limits, raw, retry, splitting, timeouts, traffic, upstream,
+};
 use weft_contract::Protocol;
 
 /// What is about every port.
@@ -85,6 +87,11 @@ pub const CONCERNS: &[Concern] = &[
         doc: "How bytes and datagrams are carried. A session is what comes from one address and port of a client; each \
               goes to one endpoint. Each node's proxy counts for itself, and each port of a Service too.",
         rows: raw::ROWS,
+    },
+    Concern {
+        title: "Splits",
+        doc: "What holds where a TrafficSplit splits the Service's traffic among others ([SMI](smi.md)).",
+        rows: splitting::ROWS,
     },
 ];
 

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 const COREFILE: &str = ".:53 {\n    errors\n    reload\n}";
 const WEFT: &str = "/api/v1/namespaces/weft";
 const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/weft/leases/weft-operator";
+const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies";
 const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/kube-system/deployments/coredns";
 
 /// A cluster in which the mesh is at work.
@@ -28,6 +29,13 @@ async fn meshed(corefile: &str) -> FakeApi {
     api.put(&format!("{WEFT}/configmaps/weft-node-a"), labelled("weft-node-a", MANAGED_BY_LABEL, MANAGED_BY));
     api.put(&format!("{WEFT}/configmaps/other"), labelled("other", MANAGED_BY_LABEL, "Helm"));
     api.put(LEASE, lease("weft-operator-1"));
+    for (name, manager) in [("weft-web", MANAGED_BY), ("other", "Helm")] {
+        let mut policy = labelled(name, MANAGED_BY_LABEL, manager);
+        policy["metadata"]["namespace"] = json!("shop");
+        // Once as it is listed, once as it is deleted; the server of these tests keeps no account of namespaces.
+        api.put(&format!("/apis/networking.k8s.io/v1/networkpolicies/{name}"), policy.clone());
+        api.put(&format!("{POLICIES}/{name}"), policy);
+    }
     api
 }
 
@@ -45,6 +53,8 @@ fn is_clean(api: &FakeApi, corefile: &str) {
     assert_eq!(api.get(LEASE), None);
     assert_eq!(api.get(&format!("{WEFT}/services/weft-1")), None);
     assert_eq!(api.get(&format!("{WEFT}/configmaps/weft-node-a")), None);
+    assert_eq!(api.get(&format!("{POLICIES}/weft-web")), None);
+    assert!(api.get(&format!("{POLICIES}/other")).is_some());
     assert!(api.get(&format!("{WEFT}/services/other")).is_some());
     assert!(api.get(&format!("{WEFT}/configmaps/other")).is_some());
 }
@@ -126,4 +136,12 @@ async fn one_failure_does_not_stop_the_rest_and_is_told() {
     assert!(told.contains("kube-system/coredns") && told.contains("Service weft/weft-1"), "{told}");
     assert_eq!(api.get(&format!("{WEFT}/configmaps/weft-node-a")), None);
     assert_eq!(api.get(LEASE), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn policies_alone_go_while_an_operator_runs() {
+    let api = meshed(COREFILE).await;
+    policies(api.client().await).await.unwrap();
+    assert_eq!(api.writes().last(), Some(&format!("DELETE {POLICIES}/weft-web")));
+    assert!(api.get(LEASE).is_some() && api.get(&format!("{WEFT}/services/weft-1")).is_some());
 }

@@ -1,12 +1,13 @@
 //! Confirms that proxies serve what was published.
 //!
 //! In: the proxies' pods, and each one's answer to `GET /revision`. Out: findings: `MeshReady` for the Services that
-//! proxies have confirmed, warnings about proxies that refused their configuration, and open circuit breakers; and how
-//! many proxies carry the traffic of Services whose limit is divided among them.
+//! proxies have confirmed, warnings about proxies that refused their configuration, open circuit breakers, and what would
+//! be denied where access is audited; and how many proxies carry the traffic of Services whose limit is divided among them.
 
 mod ask;
 mod breakers;
 pub mod carriers;
+mod denied;
 pub mod ready;
 
 use crate::{
@@ -161,6 +162,8 @@ impl Confirm {
             .iter()
             .filter_map(|proxy| Some((proxy.node.as_str(), answers.get(&proxy.pod)?.tripped.as_slice())));
         findings.extend(breakers::open(&current.topology.about, trips));
+        let denials = proxies.iter().filter_map(|proxy| Some(answers.get(&proxy.pod)?.denied.as_slice()));
+        findings.extend(denied::denied(&current.topology.about, denials));
         findings.sort();
         self.reporter.state(Source::Proxies, findings);
         confirmed == proxies.len() && !readiness.is_waiting()
@@ -206,7 +209,7 @@ fn proxies(pods: &[Arc<Pod>]) -> Vec<Proxy> {
 
 /// The finding about a proxy that could not use what it was given.
 fn rejected(proxy: &Proxy, answer: &Confirmation) -> Option<Finding> {
-    let Confirmation { revision: _, rejected, failed_listeners, tripped: _, carrying: _ } = answer;
+    let Confirmation { revision: _, rejected, failed_listeners, tripped: _, carrying: _, denied: _ } = answer;
     let what = match (rejected, failed_listeners.first()) {
         (Some(rejection), _) => format!("refused its newest configuration: {}", rejection.reason),
         (None, Some(first)) => format!(

@@ -27,15 +27,17 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// Prepares the watch, which begins when pods are asked for, and runs until `tasks` is dropped.
+    /// Prepares the watch, which begins when pods are asked for, and runs until `tasks` is dropped. Their labels are kept
+    /// where they tell pods apart.
     #[must_use]
-    pub fn prepare(client: &Client, changes: &Arc<Notify>, tasks: &mut JoinSet<()>) -> Self {
+    pub fn prepare(client: &Client, labels: bool, changes: &Arc<Notify>, tasks: &mut JoinSet<()>) -> Self {
         let (store, writer) = reflector::store();
         let (wanted, mut asked) = watch::channel(false);
         let (api, changes) = (Api::all(client.clone()), Arc::clone(changes));
         tasks.spawn(async move {
             if asked.wait_for(|wanted| *wanted).await.is_ok() {
-                hold(api, watcher::Config::default(), trim::caller, writer, changes).await;
+                let trim = move |pod: &mut Pod| trim::caller(pod, labels);
+                hold(api, watcher::Config::default(), trim, writer, changes).await;
             } else {
                 std::future::pending().await // nobody is left to ask; the operator ends
             }
@@ -57,6 +59,13 @@ impl Callers {
                 false
             }
         }
+    }
+
+    /// Asks for pods, and waits for however long it takes: where access is controlled, who is not known may call nobody.
+    pub async fn want_all(&self) {
+        self.wanted.send_replace(true);
+        // The writer ends only with the operator.
+        let _ = self.store.wait_until_ready().await;
     }
 
     /// The pods as they are now.
@@ -83,7 +92,7 @@ mod tests {
         });
         api.put("/api/v1/pods/web", pod);
         let (changes, mut tasks) = (Arc::new(Notify::new()), JoinSet::new());
-        let callers = Callers::prepare(&api.client().await, &changes, &mut tasks);
+        let callers = Callers::prepare(&api.client().await, false, &changes, &mut tasks);
         for _ in 0..100 {
             yield_now().await;
         }

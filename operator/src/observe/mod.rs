@@ -6,15 +6,18 @@
 pub mod authorities;
 pub mod callers;
 pub mod settle;
+pub mod smi;
 mod stores;
 mod trim;
 
+use crate::smi::Object;
 use authorities::{AuthorityKey, Read};
 use callers::Callers;
 use k8s_openapi::api::{
     core::v1::{Pod, Service},
     discovery::v1::EndpointSlice,
 };
+use smi::SmiStore;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -22,7 +25,7 @@ use std::{
 use tokio::sync::watch;
 use weft_contract::ServiceKey;
 
-pub use stores::{Changes, Closed, Stores};
+pub use stores::{Changes, Closed, Stores, policies};
 
 /// What the middle of the operator works on: the objects as they were at one moment.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +34,10 @@ pub struct Snapshot {
     pub services: Vec<Arc<Service>>,
     /// Every EndpointSlice.
     pub slices: Vec<Arc<EndpointSlice>>,
-    /// Every pod, once some Service's policy asks who calls.
+    /// Every pod, once some Service's policy asks who calls, or access is controlled.
     pub pods: Vec<Arc<Pod>>,
+    /// Every SMI object, whether it can be read or not; sorted by kind, namespace and name.
+    pub smi: Vec<Arc<Object>>,
     /// What came of reading certificates; those not read yet are absent.
     pub authorities: Arc<Read>,
     /// The certificates that Services were verified with last.
@@ -56,6 +61,8 @@ pub struct Observed {
     pub stores: Stores,
     /// The pods that may call.
     pub callers: Callers,
+    /// The SMI objects.
+    pub smi: SmiStore,
     /// The certificates to read.
     pub wanted: watch::Sender<BTreeSet<AuthorityKey>>,
     /// What came of reading them.
@@ -68,12 +75,13 @@ impl Observed {
     /// The cluster as it is now; `last_authorities` is what came of the snapshot before.
     #[must_use]
     pub fn snapshot(&self, last_authorities: &Arc<BTreeMap<ServiceKey, String>>) -> Snapshot {
-        let Self { stores, callers, wanted: _, authorities, carriers } = self;
+        let Self { stores, callers, smi, wanted: _, authorities, carriers } = self;
         let carriers = carriers.borrow().clone();
         Snapshot {
             services: stores.services.state(),
             slices: stores.slices.state(),
             pods: callers.state(),
+            smi: smi.state(),
             authorities: Arc::clone(&authorities.borrow()),
             last_authorities: Arc::clone(last_authorities),
             carriers,

@@ -10,6 +10,7 @@ use k8s_openapi::{
     api::{
         core::v1::{ConfigMap, Pod, Service},
         discovery::v1::EndpointSlice,
+        networking::v1::NetworkPolicy,
     },
 };
 use kube::{
@@ -98,44 +99,58 @@ impl Stores {
     }
 }
 
-/// Keeps all objects of one kind, without what `trim` drops, until `tasks` is dropped.
-fn keep<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    trim: impl Fn(&mut K) + Send + 'static,
-    changes: &Arc<Notify>,
-    tasks: &mut JoinSet<()>,
-) -> Store<K>
-where
+/// Starts to watch our NetworkPolicies, where there are to be some. Who deletes or edits one is told as a change.
+#[must_use]
+pub fn policies(client: &Client, changed: &Arc<Notify>, tasks: &mut JoinSet<()>) -> Store<NetworkPolicy> {
+    let ours = format!("{}={}", names::MANAGED_BY_LABEL, names::MANAGED_BY);
+    let trim = |policy: &mut NetworkPolicy| trim::metadata(&mut policy.metadata);
+    keep(Api::all(client.clone()), watcher::Config::default().labels(&ours), trim, changed, tasks)
+}
+
+/// A kind of objects that can be kept.
+pub(super) trait Kind:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Kind for K where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
         + Debug
         + DeserializeOwned
         + Send
         + Sync
-        + 'static,
+        + 'static
 {
+}
+
+/// Keeps all objects of one kind, without what `trim` drops, until `tasks` is dropped.
+fn keep<K: Kind>(
+    api: Api<K>,
+    config: watcher::Config,
+    trim: impl Fn(&mut K) + Send + 'static,
+    changes: &Arc<Notify>,
+    tasks: &mut JoinSet<()>,
+) -> Store<K> {
     let (store, writer) = reflector::store();
     tasks.spawn(hold(api, config, trim, writer, Arc::clone(changes)));
     store
 }
 
 /// Writes all objects of one kind into a store, for ever.
-pub(super) async fn hold<K>(
+pub(super) async fn hold<K: Kind>(
     api: Api<K>,
     config: watcher::Config,
     trim: impl Fn(&mut K) + Send + 'static,
     writer: Writer<K>,
     changes: Arc<Notify>,
-) where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-{
+) {
     let events = watcher(api, config).default_backoff().modify(trim);
     let mut events = std::pin::pin!(reflector(writer, events));
     while let Some(event) = events.next().await {

@@ -45,10 +45,15 @@ pub(super) fn pod(pod: &mut Pod) {
     });
 }
 
-/// What tells who a caller is.
-pub(super) fn caller(pod: &mut Pod) {
+/// What tells who a caller is; labels only where they do.
+pub(super) fn caller(pod: &mut Pod, labels: bool) {
     let metadata = std::mem::take(&mut pod.metadata);
-    pod.metadata = ObjectMeta { name: metadata.name, namespace: metadata.namespace, ..ObjectMeta::default() };
+    pod.metadata = ObjectMeta {
+        name: metadata.name,
+        namespace: metadata.namespace,
+        labels: metadata.labels.filter(|_| labels),
+        ..ObjectMeta::default()
+    };
     pod.spec = pod.spec.take().map(|spec| PodSpec {
         service_account_name: spec.service_account_name,
         host_network: spec.host_network,

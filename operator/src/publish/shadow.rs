@@ -40,6 +40,8 @@ const NO_AFFINITY: &str = "None";
 pub struct Publisher {
     api: Api<Service>,
     reporter: Reporter,
+    /// What is said of the mesh name of a Service that cannot be served.
+    meanwhile: &'static str,
     /// Whether the API server knows [`SAME_NODE`]; believed until it refuses it.
     same_node: AtomicBool,
 }
@@ -54,8 +56,9 @@ struct Changes {
 impl Publisher {
     /// A publisher into the mesh's namespace.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, reporter: Reporter) -> Self {
-        Self { api: Api::namespaced(client, namespace), reporter, same_node: AtomicBool::new(true) }
+    pub fn new(client: Client, namespace: &str, meanwhile: &'static str, reporter: Reporter) -> Self {
+        let api = Api::namespaced(client, namespace);
+        Self { api, reporter, meanwhile, same_node: AtomicBool::new(true) }
     }
 
     /// Brings the shadow Services in line with the topology. Returns false where something is left to do again.
@@ -139,8 +142,9 @@ impl Publisher {
             reason: Reason::ShadowRefused,
             detail: String::new(),
             note: format!(
-                "The shadow Service {name} cannot be written: {said}. Meanwhile the mesh name resolves to the Service's own \
-                 address, or to the shadow Service as it was. It is tried again."
+                "The shadow Service {name} cannot be written: {said}. Meanwhile {}, or it resolves to the \
+                 shadow Service as it was. It is tried again.",
+                self.meanwhile
             ),
         })
     }

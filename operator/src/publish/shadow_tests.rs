@@ -123,7 +123,8 @@ async fn old_api_server(seen: Arc<std::sync::Mutex<Vec<Value>>>) -> Client {
 async fn where_the_api_server_does_not_know_the_distribution_a_plain_service_is_made() {
     let seen = Arc::default();
     let (reporter, _messages) = Reporter::channel();
-    let publisher = Publisher::new(old_api_server(Arc::clone(&seen)).await, "weft", reporter);
+    let publisher =
+        Publisher::new(old_api_server(Arc::clone(&seen)).await, "weft", "the name leads elsewhere", reporter);
     let shadows = ["a", "b"].map(|name| shadow_of(name, 10_000)).map(|shadow| (shadow.name.clone(), shadow));
     let topology = Topology { shadows: shadows.into(), ..Topology::default() };
     assert!(publisher.publish(&topology, &[]).await);

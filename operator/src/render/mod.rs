@@ -15,6 +15,6 @@ pub fn render(topology: &Topology, zones: &[String], node: &str, place: Option<&
         zones: zones.to_vec(),
         services: topology.services.as_ref().clone(),
         sources: topology.sources.as_ref().clone(),
-        access: None,
+        access: topology.access.as_deref().cloned(),
     }
 }

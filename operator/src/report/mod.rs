@@ -21,6 +21,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 use tracing::{info, warn};
+use weft_contract::fingerprint;
 
 /// How often findings that are due are looked for.
 const TICK: Duration = Duration::from_millis(500);
@@ -124,11 +125,14 @@ async fn publish(recorder: &Recorder, finding: &Finding) {
         Severity::Warning => EventType::Warning,
     };
     info!(kind = ?about.kind, namespace = about.namespace, name = about.name, %reason, note, "event");
+    let note = cut(note);
     let event = Event {
         type_,
         reason: row.name.into(),
-        note: Some(cut(note)),
-        action: row.name.into(),
+        // A note can never be changed, and the recorder takes an Event for one that it knows by all but the note. So
+        // every note has an action of its own: what several findings of one reason say, and what changes, is told.
+        action: format!("{}/{:.8}", row.name, fingerprint(note.as_bytes())),
+        note: Some(note),
         secondary: None,
     };
     if let Err(error) = recorder.publish(&event, &reference(about)).await {
@@ -138,13 +142,14 @@ async fn publish(recorder: &Recorder, finding: &Finding) {
 
 fn reference(about: &About) -> ObjectReference {
     let About { kind, namespace, name, uid } = about;
-    let kind = match kind {
-        Kind::Service => "Service",
-        Kind::ConfigMap => "ConfigMap",
-        Kind::Node => "Node",
+    let (api_version, kind) = match kind {
+        Kind::Service => ("v1".to_owned(), "Service"),
+        Kind::ConfigMap => ("v1".to_owned(), "ConfigMap"),
+        Kind::Node => ("v1".to_owned(), "Node"),
+        Kind::Smi(kind, version) => (format!("{}/{}", kind.group(), version.kubernetes()), kind.kubernetes()),
     };
     ObjectReference {
-        api_version: Some("v1".into()),
+        api_version: Some(api_version),
         kind: Some(kind.into()),
         namespace: Some(namespace.clone()).filter(|namespace| !namespace.is_empty()),
         name: Some(name.clone()),
@@ -163,4 +168,44 @@ fn cut(note: &str) -> String {
         end -= 1;
     }
     format!("{}...", &note[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        finding::Reason,
+        smi::{SmiKind, SmiVersion},
+        testing::FakeApi,
+    };
+
+    #[tokio::test]
+    async fn what_is_new_is_an_event_and_what_lasts_is_counted() {
+        let api = FakeApi::default();
+        let recorder = Recorder::new(api.client().await, "test".into());
+        let finding = |detail: &str, note: &str| Finding {
+            about: About {
+                kind: Kind::Smi(SmiKind::TrafficSplit, SmiVersion::V1alpha2),
+                namespace: "shop".into(),
+                name: "web".into(),
+                uid: "u".into(),
+            },
+            reason: Reason::SplitBackendNotUsed,
+            detail: detail.into(),
+            note: note.into(),
+        };
+        for finding in
+            [finding("a", "one"), finding("b", "another"), finding("a", "one"), finding("a", "changed")]
+        {
+            publish(&recorder, &finding).await;
+        }
+        let writes: Vec<_> = api.writes();
+        let verbs: Vec<_> = writes.iter().filter_map(|write| write.split(' ').next()).collect();
+        assert_eq!(verbs, ["POST", "POST", "PATCH", "POST"], "{writes:?}");
+        let path = writes[0].trim_start_matches("POST ");
+        let told = api.get(path).unwrap();
+        assert_eq!((told["note"].as_str(), told["series"]["count"].as_i64()), (Some("one"), Some(2)));
+        assert_eq!(told["regarding"]["apiVersion"], "split.smi-spec.io/v1alpha2");
+        assert_eq!(told["regarding"]["kind"], "TrafficSplit");
+    }
 }

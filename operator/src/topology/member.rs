@@ -62,10 +62,13 @@ pub(super) fn member<'a>(
     let mut parsed = annotation::parse(service.annotations(), &existing.last_good(&key), &defaults);
     let (ports, misplaced) = member_ports(service, &parsed.settings);
     annotation::fit(&mut parsed, &ports.iter().filter_map(|port| port.protocol).collect());
+    let meanwhile = settings.access.meanwhile();
     let Parsed { settings, good, spelled, mistakes } = parsed;
     let about = super::about(service);
     findings.extend(mistakes.iter().map(|mistake| mistaken(&about, mistake)));
-    findings.extend(ports.iter().filter(|port| port.protocol.is_none()).map(|port| not_served(&about, port)));
+    findings.extend(
+        ports.iter().filter(|port| port.protocol.is_none()).map(|port| not_served(&about, port, meanwhile)),
+    );
     let servable = !ports.is_empty() && ports.iter().all(|port| port.protocol.is_some());
     let member = Member { key, service, ports, settings, spelled, good, servable };
     findings.extend(listed(&misplaced).map(|why| unused(&member, "traffic-type", &why)));
@@ -181,15 +184,14 @@ pub(super) fn contract_ports(
     member.ports.iter().map(port).collect()
 }
 
-fn not_served(about: &About, port: &MemberPort) -> Finding {
+fn not_served(about: &About, port: &MemberPort, meanwhile: &str) -> Finding {
     let number = format!("{}/{}", port.port, port.transport.kubernetes());
     Finding {
         about: about.clone(),
         reason: Reason::PortNotServed,
         detail: number.clone(),
         note: format!(
-            "Port {number} has a transport that the mesh does not serve. Meanwhile the mesh name resolves to the Service's \
-             own address, past the mesh. To have the other ports in the mesh, move this one to a Service of its own."
+            "Port {number} has a transport that the mesh does not serve. Meanwhile {meanwhile}. To have the other ports in the mesh, move this one to a Service of its own."
         ),
     }
 }

@@ -3,15 +3,21 @@
 //! In: a [`Snapshot`] and the settings. Out: the [`Topology`] and the findings about what users got wrong. Pure and
 //! deterministic: equal input gives equal output, whatever the order of the objects.
 
+mod access;
 mod callers;
 pub mod endpoints;
+mod identity;
 mod member;
 mod policy;
 pub mod ports;
+mod reach;
 pub mod select;
 pub mod shadow;
+mod smi;
 mod sni;
+mod split;
 mod spoken;
+pub mod wall;
 
 use crate::{
     finding::{About, Finding, Kind, Reason},
@@ -29,7 +35,8 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
-use weft_contract::{self as contract, ServiceKey, Source, policy::RateLimitScope};
+use wall::Wall;
+use weft_contract::{self as contract, AccessControl, ServiceKey, Source, policy::RateLimitScope};
 
 /// What the mesh should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +55,10 @@ pub struct Topology {
     pub wants_callers: bool,
     /// Who calls from which address, where that is asked for; sorted.
     pub sources: Arc<Vec<Source>>,
+    /// Who may call whom, where that is controlled.
+    pub access: Option<Arc<AccessControl>>,
+    /// Which ports of pods only the proxies may reach, where that is asked for; sorted.
+    pub walls: Vec<Wall>,
 }
 
 /// Resolves a snapshot.
@@ -81,19 +92,45 @@ pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Findi
         }
         services.push(contract::Service {
             key: member.key.clone(),
-            addresses: ready.unwrap_or_else(|| own_addresses(member, &endpoints)),
+            addresses: ready.unwrap_or_else(|| fallback(member, &endpoints, settings)),
             ports: sni::routed(contract_ports(member, listeners, &endpoints), member, &index, &mut findings),
             policy: policy::complete(member, &index, snapshot, &mut topology, &mut findings),
             split: None,
         });
         topology.shadows.extend(shadow.map(|shadow| (shadow.name.clone(), shadow)));
     }
-    topology.services = Arc::new(services);
-    if topology.wants_callers {
-        topology.sources = Arc::new(callers::sources(&snapshot.pods));
+    let sticky =
+        members.iter().filter_map(|member| Some((member.key.clone(), member.settings.split_sticky.clone()?)));
+    let smi = smi::Index::of(snapshot, settings, &mut findings);
+    split::put(&smi, &sticky.collect(), &settings.zones(), &mut services, &mut findings);
+    if settings.access.controlled && settings.access.network_policies {
+        topology.walls = wall::walls(&members, &services);
     }
+    topology.services = Arc::new(services);
+    control(&mut topology, snapshot, &smi, settings, &mut findings);
     findings.sort();
     (topology, findings)
+}
+
+/// Who calls, and who may, where either is asked for.
+fn control(
+    topology: &mut Topology,
+    snapshot: &Snapshot,
+    smi: &smi::Index<'_>,
+    settings: &Settings,
+    findings: &mut Vec<Finding>,
+) {
+    topology.wants_callers |= settings.access.controlled;
+    if topology.wants_callers {
+        topology.sources = Arc::new(callers::sources(&snapshot.pods, smi));
+    }
+    if settings.access.controlled {
+        let access = access::control(smi, &settings.access, findings);
+        let about = smi.targets.iter().map(|(about, _)| *about);
+        findings.extend(reach::findings(&access.grants, &topology.services, &topology.sources, about));
+        findings.extend(identity::findings(smi));
+        topology.access = Some(Arc::new(access));
+    }
 }
 
 impl Topology {
@@ -158,6 +195,12 @@ fn shadow(member: &Member<'_>, listeners: &Record) -> Shadow {
     }
 }
 
+/// Where the mesh name of a Service leads that the mesh cannot serve: where its ordinary name does, but nowhere where
+/// access is controlled, for nothing may go past the proxies then.
+fn fallback(member: &Member<'_>, endpoints: &EndpointIndex<'_>, settings: &Settings) -> Vec<IpAddr> {
+    if settings.access.is_enforced() { Vec::new() } else { own_addresses(member, endpoints) }
+}
+
 /// Where the ordinary name of a Service leads: its ClusterIPs, or for a headless one its endpoints.
 fn own_addresses(member: &Member<'_>, endpoints: &EndpointIndex<'_>) -> Vec<IpAddr> {
     let own = shadow::cluster_ips(member.service);
@@ -170,11 +213,11 @@ fn exhausted(member: &Member<'_>, settings: &Settings) -> Finding {
         reason: Reason::PortsExhausted,
         detail: String::new(),
         note: format!(
-            "No {} proxy port(s) are free in {}. Meanwhile the mesh name resolves to the Service's own address, past the \
-             mesh; it is served as soon as ports free. Raise listenerPorts in the chart, or limit the mesh by select, \
+            "No {} proxy port(s) are free in {}. Meanwhile {}; it is served as soon as ports free. Raise listenerPorts in the chart, or limit the mesh by select, \
              watchNamespaces or ignoreNamespaces.",
             member.ports.len(),
-            settings.listener_ports
+            settings.listener_ports,
+            settings.access.meanwhile()
         ),
     }
 }
@@ -186,3 +229,11 @@ mod tests;
 #[cfg(test)]
 #[path = "policy_tests.rs"]
 mod policy_tests;
+
+#[cfg(test)]
+#[path = "example_tests.rs"]
+mod example_tests;
+
+#[cfg(test)]
+#[path = "access_rules_tests.rs"]
+mod access_rules_tests;

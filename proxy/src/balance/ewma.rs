@@ -3,7 +3,7 @@
 //! In: latencies, as they are seen. Out: an estimate. A slower answer is believed at once, a faster one little by
 //! little; and without answers the estimate falls, so that an endpoint that was slow once is tried again.
 
-use super::clock::Ticks;
+use crate::clock::Ticks;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,

@@ -1,6 +1,7 @@
 //! Whom a choice is among.
 
-use super::{clock::Ticks, dice::Dice, state::EndpointState};
+use super::{dice::Dice, state::EndpointState};
+use crate::clock::Ticks;
 use std::{net::SocketAddr, sync::Arc};
 
 /// How good an endpoint has to be.

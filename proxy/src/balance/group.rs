@@ -1,14 +1,16 @@
-//! What the endpoints of one port of a Service have in common: how many of them may be set aside.
+//! What the endpoints of one port of a Service have in common: how many of them may be set aside, and who waits for one.
 //!
 //! In: who belongs to it, and which of them fail. Out: who is set aside and who comes back; never more than the limit.
 //! Counting takes the lock below; it is taken only where an endpoint's part changes, not on the way of a request.
 
-use super::{clock::Ticks, dice::Roll, state::EndpointState, window::Tally};
+use super::{dice::Roll, room::Room, state::EndpointState, window::Tally};
+use crate::clock::{Clock, Ticks};
 use arc_swap::ArcSwap;
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, Weak,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
+use tokio::time::Instant;
 use weft_contract::policy::Outlier;
 
 /// How many of the others are asked for what latency is usual; more would not tell more.
@@ -17,12 +19,15 @@ const SAMPLE: usize = 16;
 /// Lives on while balancers come and go, as the states of the endpoints do.
 #[derive(Debug)]
 pub(super) struct Group {
+    /// What all that is known of its members counts by.
+    clock: Clock,
     members: ArcSwap<Members>,
     /// How many are set aside.
     set_aside: AtomicUsize,
     /// When the first pause ends that nobody probes after yet, or [`Ticks::MAX`]: what a request has to look at.
     next_due: AtomicU64,
     changing: Mutex<()>,
+    pub(super) room: Room,
 }
 
 #[derive(Debug, Default)]
@@ -37,15 +42,22 @@ struct Members {
 impl Default for Group {
     fn default() -> Self {
         Self {
+            clock: Clock::default(),
             members: ArcSwap::default(),
             set_aside: AtomicUsize::new(0),
             next_due: AtomicU64::new(Ticks::MAX),
             changing: Mutex::default(),
+            room: Room::default(),
         }
     }
 }
 
 impl Group {
+    /// Nanoseconds of its clock, from 1 on, so that 0 can stand for "never".
+    pub(super) fn ticks(&self, now: Instant) -> Ticks {
+        self.clock.nanoseconds(now).saturating_add(1)
+    }
+
     /// From now on these belong to it. Those set aside beyond what is allowed among so many come back.
     pub(super) fn regroup(&self, states: &[Arc<EndpointState>], outlier: &Outlier, now: Ticks) {
         let members = Arc::new(Members {

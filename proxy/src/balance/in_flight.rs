@@ -1,13 +1,14 @@
 //! The guard of a request or a connection at its endpoint.
 
-use super::{clock::Ticks, dice::Roll, field::Choice, outcome::Outcome, state::EndpointState};
+use super::{dice::Roll, field::Choice, outcome::Outcome, room::Place, state::EndpointState};
+use crate::clock::Ticks;
 use std::{net::SocketAddr, sync::Arc};
 use tokio::time::Instant;
 
 /// An endpoint that was picked; it counts as busy until this is dropped.
 #[derive(Debug)]
 pub struct InFlight {
-    state: Arc<EndpointState>,
+    place: Place,
     picked: Ticks,
     roll: Roll,
     probe: bool,
@@ -18,25 +19,31 @@ impl InFlight {
     /// None where others have brought the endpoint to its bound meanwhile.
     pub(super) fn charge(choice: Choice<'_>, most: usize, picked: Ticks, roll: Roll) -> Option<Self> {
         let Choice { state, probe } = choice;
-        if state.charge(most) {
-            return Some(Self { state: Arc::clone(state), picked, roll, probe, observed: false });
-        }
-        if probe {
-            state.group.abandoned(state, picked);
-        }
-        None
+        let Some(place) = Place::take(state, most) else {
+            if probe {
+                state.group.abandoned(state, picked);
+            }
+            return None;
+        };
+        Some(Self { place, picked, roll, probe, observed: false })
+    }
+
+    /// One that waited for its place.
+    pub(super) fn of(place: Place, now: Instant, roll: Roll) -> Self {
+        let picked = place.state().ticks(now);
+        Self { place, picked, roll, probe: false, observed: false }
     }
 
     /// Where to connect to.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.state.address
+        self.place.state().address
     }
 
     /// What is known of the endpoint.
     #[must_use]
     pub fn state(&self) -> &Arc<EndpointState> {
-        &self.state
+        self.place.state()
     }
 
     /// Says what became of it, when the head of the answer is there or the try failed. Only the first word counts;
@@ -44,16 +51,27 @@ impl InFlight {
     pub fn observe(&mut self, outcome: Outcome, now: Instant) {
         if !self.observed {
             self.observed = true;
-            self.state.learn(outcome, self.probe, self.state.ticks(now), self.roll);
+            let state = self.place.state();
+            state.learn(outcome, self.probe, state.ticks(now), self.roll);
+        }
+    }
+
+    /// Says that it failed, also where it has been good before: what lasts, as a session does, may fail at any time.
+    pub fn fail(&mut self, outcome: Outcome, now: Instant) {
+        if self.observed {
+            let state = self.place.state();
+            state.learn(outcome, false, state.ticks(now), self.roll);
+        } else {
+            self.observe(outcome, now);
         }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.state.discharge();
         if self.probe && !self.observed {
-            self.state.group.abandoned(&self.state, self.picked);
+            let state = self.place.state();
+            state.group.abandoned(state, self.picked);
         }
     }
 }

@@ -15,7 +15,6 @@
 //! All of it is pure: time is a parameter, randomness is [`Dice`]. The default policy picks and learns without a lock and
 //! without an allocation.
 
-mod clock;
 mod dice;
 mod eligible;
 mod ewma;
@@ -28,6 +27,7 @@ mod maglev;
 mod outcome;
 mod outlier;
 mod p2c;
+mod room;
 mod round_robin;
 mod slow_start;
 mod state;
@@ -38,16 +38,21 @@ pub use dice::Dice;
 pub use hash::{hash, hash_address};
 pub use in_flight::InFlight;
 pub use outcome::Outcome;
+pub use room::Waiting;
 pub use state::EndpointState;
 
-use clock::{Clock, Ticks, nanoseconds};
+use crate::clock::{Ticks, nanoseconds};
 use dice::Roll;
 use field::{Choice, Field, Leniency, Measure};
 use group::Group;
 use locality::{Distances, Tiers};
 use maglev::Maglev;
 use round_robin::Turn;
-use std::{collections::HashMap, net::SocketAddr, sync::Arc};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 use tokio::time::Instant;
 use weft_contract::{
     Endpoint,
@@ -87,7 +92,6 @@ pub struct Balancer {
     most_in_flight: usize,
     slow_start: Ticks,
     group: Arc<Group>,
-    clock: Clock,
 }
 
 /// An algorithm with what it needs.
@@ -117,7 +121,7 @@ pub enum NoEndpoint {
     NoneReady,
     /// All were tried.
     AllTried,
-    /// All that are left have as many requests as they may have.
+    /// All that are left have as many requests as they may have, or others wait for a place already.
     Full,
 }
 
@@ -148,9 +152,8 @@ impl Balancer {
     ) -> Self {
         let Settings { balancing, outlier, most_in_flight, home } = *settings;
         let Balancing { algorithm, sticky, proximity, slow_start } = balancing;
-        let clock = previous.map_or_else(|| Clock::starting(now), |previous| previous.clock);
         let group = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.group));
-        let ticks = clock.ticks(now);
+        let ticks = group.ticks(now);
 
         let eligible = eligible::eligible(endpoints);
         // The key says which endpoint is meant, to all proxies alike, near or far.
@@ -159,7 +162,7 @@ impl Balancer {
             let all: Vec<&Endpoint> = eligible.iter().map(|(_, endpoint)| *endpoint).collect();
             Distances::new(proximity, home, &all)
         };
-        let mut states = States::new(previous, &group, clock, ticks);
+        let mut states = States::new(previous, &group, ticks);
         let mut near: Vec<_> = eligible
             .iter()
             .map(|(address, endpoint)| (distances.of(endpoint), states.get(*address)))
@@ -168,15 +171,16 @@ impl Balancer {
         let (distances, endpoints): (Vec<_>, Vec<_>) = near.into_iter().unzip();
 
         group.regroup(&endpoints, outlier, ticks);
+        let most_in_flight = if most_in_flight == 0 { usize::MAX } else { most_in_flight as usize };
+        group.room.open(&endpoints, most_in_flight);
         Self {
             tiers: Tiers::new(&distances),
             rule: Rule::new(algorithm, &endpoints, home, previous),
             endpoints,
             sticky: sticky.clone(),
-            most_in_flight: if most_in_flight == 0 { usize::MAX } else { most_in_flight as usize },
+            most_in_flight,
             slow_start: nanoseconds(*slow_start),
             group,
-            clock,
         }
     }
 
@@ -209,7 +213,10 @@ impl Balancer {
         dice: &Dice,
         now: Instant,
     ) -> Result<InFlight, NoEndpoint> {
-        let now = self.clock.ticks(now);
+        let now = self.group.ticks(now);
+        if self.most_in_flight != usize::MAX && self.group.room.is_awaited() {
+            return Err(NoEndpoint::Full);
+        }
         for _ in 0..CHARGES {
             let roll = dice.roll();
             let field = Field { measure, ..self.field(want.tried, dice, now) };
@@ -219,6 +226,13 @@ impl Balancer {
             }
         }
         Err(self.why_none(want))
+    }
+
+    /// Waits for a place at any endpoint, where all are full; behind at most so many others. None where these are too many. A
+    /// client's key or cookie does not matter then: another endpoint is better than none.
+    #[must_use]
+    pub fn wait(&self, source: IpAddr, longest: u32) -> Option<Waiting> {
+        Waiting::join(&self.group, &self.endpoints, source, longest as usize)
     }
 
     /// The endpoints that may be picked, the nearest first.
@@ -246,7 +260,7 @@ impl Balancer {
     #[must_use]
     pub fn census(&self, now: Instant) -> Census {
         let dice = Dice::new(0);
-        let available = self.field(&[], &dice, self.clock.ticks(now)).admitted().count();
+        let available = self.field(&[], &dice, self.group.ticks(now)).admitted().count();
         let ejected = self.endpoints.iter().filter(|state| !state.health.takes_part()).count();
         Census { available, ejected, total: self.endpoints.len() }
     }
@@ -356,27 +370,26 @@ struct States<'a> {
     known: HashMap<SocketAddr, &'a Arc<EndpointState>>,
     expected: f32,
     group: &'a Arc<Group>,
-    clock: Clock,
     now: Ticks,
 }
 
 // === impl States ===
 
 impl<'a> States<'a> {
-    fn new(previous: Option<&'a Balancer>, group: &'a Arc<Group>, clock: Clock, now: Ticks) -> Self {
+    fn new(previous: Option<&'a Balancer>, group: &'a Arc<Group>, now: Ticks) -> Self {
         let known = previous.map_or(&[][..], |balancer| &balancer.endpoints);
         let sum: f32 = known.iter().map(|state| state.latency.estimate(now)).sum();
         // Taken for what the others are: no better, which would draw everything, and no worse.
         let expected = if known.is_empty() { ewma::UNKNOWN } else { sum / known.len() as f32 };
         let known = known.iter().map(|state| (state.address, state)).collect();
-        Self { known, expected, group, clock, now }
+        Self { known, expected, group, now }
     }
 
     fn get(&mut self, address: SocketAddr) -> Arc<EndpointState> {
         if let Some(state) = self.known.get(&address) {
             return Arc::clone(state);
         }
-        let state = EndpointState::new(address, self.expected, Arc::clone(self.group), self.clock, self.now);
+        let state = EndpointState::new(address, self.expected, Arc::clone(self.group), self.now);
         // Where all are new, none has to wait for the others.
         if !self.known.is_empty() {
             state.warming.start(self.now);

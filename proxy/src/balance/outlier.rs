@@ -5,10 +5,10 @@
 //! failure sets it aside for twice as long. Who may be set aside at all is [`Group`](super::group::Group)'s to say.
 
 use super::{
-    clock::{Ticks, nanoseconds},
     dice::Roll,
     window::{Tally, Window},
 };
+use crate::clock::{Ticks, nanoseconds};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use weft_contract::policy::Outlier;
 

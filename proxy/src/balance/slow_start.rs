@@ -4,7 +4,8 @@
 //! is left to another with what is missing of its weight as the probability, so that its share follows its weight,
 //! whatever the algorithm.
 
-use super::{clock::Ticks, dice::Dice};
+use super::dice::Dice;
+use crate::clock::Ticks;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The weight at first: enough requests to warm up with.

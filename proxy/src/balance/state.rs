@@ -4,7 +4,6 @@
 //! one of them saw, and never corrupt anything.
 
 use super::{
-    clock::{Clock, Ticks, nanoseconds},
     dice::Roll,
     ewma::Ewma,
     group::Group,
@@ -13,6 +12,7 @@ use super::{
     outlier::Health,
     slow_start::Warming,
 };
+use crate::clock::{Ticks, nanoseconds};
 use std::{
     net::SocketAddr,
     sync::{
@@ -48,18 +48,11 @@ pub struct EndpointState {
     avoided_until: AtomicU64,
     retired: AtomicBool,
     pub(super) group: Arc<Group>,
-    clock: Clock,
 }
 
 impl EndpointState {
     /// An endpoint of which nothing is known but what latency to expect.
-    pub(super) fn new(
-        address: SocketAddr,
-        expected: f32,
-        group: Arc<Group>,
-        clock: Clock,
-        now: Ticks,
-    ) -> Self {
+    pub(super) fn new(address: SocketAddr, expected: f32, group: Arc<Group>, now: Ticks) -> Self {
         Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             address,
@@ -71,7 +64,6 @@ impl EndpointState {
             avoided_until: AtomicU64::new(0),
             retired: AtomicBool::new(false),
             group,
-            clock,
         }
     }
 
@@ -120,7 +112,7 @@ impl EndpointState {
     }
 
     pub(super) fn ticks(&self, now: tokio::time::Instant) -> Ticks {
-        self.clock.ticks(now)
+        self.group.ticks(now)
     }
 
     /// Learns from what became of a request; `probe` tells that the request was sent to find out.

@@ -3,7 +3,7 @@
 //! In: outcomes. Out: a tally. Two halves of five seconds take turns, so that the tally is over the last five to ten
 //! seconds; each half is one number, so that counting is one step.
 
-use super::clock::Ticks;
+use crate::clock::Ticks;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Half of the ten seconds.

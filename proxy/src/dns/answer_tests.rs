@@ -98,6 +98,20 @@ fn what_exists_without_such_a_record_is_no_data() {
 }
 
 #[test]
+fn a_service_without_an_address_exists() {
+    let mut configuration = configuration();
+    let web = configuration.services.iter_mut().find(|service| service.key.name == "web").unwrap();
+    web.addresses.clear();
+    let names = Names::new(&configuration);
+    let shown = |name: &str, wanted| show(&answer(&question(name, wanted), &names, 0));
+    for wanted in [RecordType::A, RecordType::AAAA] {
+        assert_eq!(shown("web.shop.mesh.", wanted), ["NoError aa".to_owned(), soa("mesh")]);
+    }
+    let port = shown("_http._tcp.web.shop.mesh.", RecordType::SRV);
+    assert_eq!(port.len(), 2, "its port is known, and has no address either: {port:?}");
+}
+
+#[test]
 fn what_does_not_exist_is_no_such_name() {
     for (name, zone) in [
         ("no.shop.mesh.", "mesh"),

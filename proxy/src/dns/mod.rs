@@ -17,6 +17,11 @@
 //! | `_TRANSPORT.SERVICE.NAMESPACE.ZONE` | none (exists where a named port does) |
 //! | `_PORT._TRANSPORT.SERVICE.NAMESPACE.ZONE` | SRV |
 //!
+//! A Service may have no address: one that the mesh cannot serve while access is controlled. That is an answer without
+//! records (NODATA), kept for as short a time as any other. NXDOMAIN would say that there is no such Service, also to who
+//! asks for its ports, and send resolvers on through their search lists; after SERVFAIL they would ask the other proxies,
+//! which know no better, and wait.
+//!
 //! Before there is a plan, every answer is SERVFAIL, upon which resolvers ask another proxy. A name outside
 //! the zones is REFUSED.
 
@@ -125,14 +130,24 @@ mod tests {
         assert!(!Arc::ptr_eq(&first, &current.names().unwrap()));
     }
 
+    /// Serves somewhere. A port that is free for UDP may be taken for TCP, for others test beside this.
+    async fn serving(shared: &SharedPlan, queries: &DnsQueries) -> SocketAddr {
+        for _ in 0..20 {
+            let free = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+            let (ready, bound) = oneshot::channel();
+            tokio::spawn(serve(free, Arc::clone(shared), queries.clone(), move || ready.send(()).unwrap()));
+            if bound.await.is_ok() {
+                return free;
+            }
+        }
+        panic!("no port is free for both UDP and TCP");
+    }
+
     #[tokio::test]
     async fn answers_follow_the_plan_in_force() {
         let shared = SharedPlan::default();
-        let free = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        let (ready, bound) = oneshot::channel();
         let queries = DnsQueries::default();
-        tokio::spawn(serve(free, Arc::clone(&shared), queries.clone(), move || ready.send(()).unwrap()));
-        bound.await.unwrap();
+        let free = serving(&shared, &queries).await;
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         socket.connect(free).await.unwrap();
         let mut request = Message::new(1, MessageType::Query, OpCode::Query);

@@ -10,7 +10,7 @@
 //! permit back first takes it off the counts, then looks at `waiting`. All of these are in one order (`SeqCst`), so at least
 //! one of the two sees the other.
 
-use super::queue::Queue;
+use crate::queue::Queue;
 use std::{
     collections::{HashMap, hash_map::Entry as TableEntry},
     net::IpAddr,
@@ -146,6 +146,12 @@ impl Bulkhead {
         let source = Arc::new(Source { shared: Arc::clone(&self.0), address, in_flight: AtomicU32::new(0) });
         sources.insert(address, Arc::downgrade(&source));
         SourceSlot(source)
+    }
+
+    /// Whether a source was looked up here, or in a bulkhead that this one carries on.
+    #[must_use]
+    pub fn knows(&self, source: &SourceSlot) -> bool {
+        Arc::ptr_eq(&self.0, &source.0.shared)
     }
 
     /// Lets a request of a source in, if there is room. It counts where the source was looked up, also if that was in

@@ -179,6 +179,7 @@ fn what_is_under_way_outlives_a_plan_and_new_bounds_hold_at_once() {
     let waits: Vec<_> = (0..3).map(|_| waiting(&before, 1)).collect();
     let after = Bulkhead::new(&policy(3, 0, 10), Some(&before));
     assert_eq!((after.in_flight(), after.waiting()), (3, 1));
+    assert!(after.knows(&slot) && !bulkhead(1, 0, 10).knows(&slot));
     drop(before);
     drop((first, waits));
     assert_eq!((after.in_flight(), after.waiting()), (0, 0));

@@ -6,7 +6,6 @@
 
 pub mod breaker;
 pub mod bulkhead;
-mod queue;
 pub mod rate;
 mod table;
 mod window;

@@ -4,23 +4,26 @@
 
 use super::{
     Arrival,
-    worker::{Counted, Workers},
+    worker::{Counted, Taker},
 };
 use crate::{metrics::Metrics, route::Target};
+use rustix::net::{SocketFlags, acceptfrom_with};
 use std::{
     io::{self, ErrorKind},
     net::{SocketAddr, TcpListener, TcpStream},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
-use tokio::{io::unix::AsyncFd, time::sleep};
+use tokio::{io::unix::AsyncFd, task::yield_now, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How long to wait when there are no file descriptors or buffers left: until some connections ended.
 const EXHAUSTED: Duration = Duration::from_millis(100);
+/// After so many at once, the connections that are there already get their turn.
+const BATCH: usize = 16;
 
-/// A listening socket. Not tokio's own, which would register every connection with this thread before it goes to a
-/// worker: two system calls more for each.
+/// A listening socket. Not tokio's own, which would make the address of each connection known by a system call more.
 pub(super) struct Socket(AsyncFd<TcpListener>);
 
 /// What all connections of a listener have in common.
@@ -30,29 +33,26 @@ pub(super) struct Arrivals {
 }
 
 /// Accepts until stopped.
-pub(super) async fn run(
-    socket: Arc<Socket>,
-    arrivals: Arrivals,
-    workers: Arc<Workers>,
-    metrics: Arc<Metrics>,
-) {
+pub(super) async fn run(socket: Arc<Socket>, arrivals: Arrivals, taker: Taker, metrics: Arc<Metrics>) {
     let mut exhausted = false;
+    let mut stopped = pin!(arrivals.stop.cancelled());
     loop {
         let accepted = tokio::select! {
-            () = arrivals.stop.cancelled() => {
+            biased;
+            () = &mut stopped => {
                 // Who was let in by the kernel before would be reset now.
                 while let Ok((stream, client)) = socket.accept_waiting() {
-                    workers.take(stream, arrivals.of(client));
+                    taker.take(stream, arrivals.of(client));
                 }
                 return;
             }
-            accepted = socket.accept() => accepted,
+            accepted = socket.accept(|stream, client| {
+                exhausted = false;
+                taker.take(stream, arrivals.of(client));
+            }) => accepted,
         };
         match accepted {
-            Ok((stream, client)) => {
-                exhausted = false;
-                workers.take(stream, arrivals.of(client));
-            }
+            Ok(()) => yield_now().await,
             // The client went away while it waited: nothing that concerns the next.
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
@@ -89,25 +89,33 @@ impl Arrivals {
 // === impl Socket ===
 
 impl Socket {
+    /// Registers the socket with the runtime that the caller has entered.
     // Deprecated for types that do not own their file descriptor. A `TcpListener` does, and what replaces it is `unsafe`.
     #[allow(deprecated)]
     pub(super) fn new(listener: TcpListener) -> io::Result<Self> {
         Ok(Self(AsyncFd::new(listener)?))
     }
 
-    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        loop {
-            let mut ready = self.0.readable().await?;
-            if let Ok(accepted) = ready.try_io(|_| self.accept_waiting()) {
-                return accepted;
-            }
+    /// Accepts all that wait, or many.
+    async fn accept(&self, mut take: impl FnMut(TcpStream, SocketAddr)) -> io::Result<()> {
+        for _ in 0..BATCH {
+            let (stream, client) = loop {
+                let mut ready = self.0.readable().await?;
+                if let Ok(accepted) = ready.try_io(|_| self.accept_waiting()) {
+                    break accepted?;
+                }
+            };
+            take(stream, client);
         }
+        Ok(())
     }
 
     /// A connection that is there already.
     fn accept_waiting(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let (stream, client) = self.0.get_ref().accept()?;
-        stream.set_nonblocking(true)?;
-        Ok((stream, client))
+        let (stream, client) =
+            acceptfrom_with(self.0.get_ref(), SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+        let client = client.and_then(|client| SocketAddr::try_from(client).ok());
+        // One that nobody can tell the peer of is gone.
+        Ok((stream.into(), client.ok_or(ErrorKind::ConnectionAborted)?))
     }
 }

@@ -1,10 +1,7 @@
 //! What browsers are told.
 
 use super::*;
-use crate::middleware::{
-    apply,
-    fixture::{Scene, lines},
-};
+use crate::middleware::fixture::{Scene, apply, lines};
 use http::HeaderMap;
 use weft_contract::{Policy, policy::Actions};
 

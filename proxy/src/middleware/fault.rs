@@ -72,9 +72,8 @@ mod tests {
             let delay = Some(FaultDelay { pause, percent: share });
             let chain = Chain::new(&policy(Fault { delay, ..abort(500, share) }));
             let (mut aborted, mut delayed, mut both) = (0, 0, 0);
-            let mut changes = Changes::default();
             for _ in 0..10_000 {
-                changes.clear();
+                let mut changes = Changes::default();
                 let failed = chain.pass(&scene.request(), &dice, &mut changes).is_err();
                 aborted += u32::from(failed);
                 delayed += u32::from(changes.delay == Some(pause));

@@ -1,6 +1,6 @@
 //! A request to try things with.
 
-use super::{Answer, Chain, Changes, Client, Request, apply};
+use super::{Answer, Chain, Changes, Client, Edit, Request, begins};
 use crate::{balance::Dice, route::Target};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
@@ -23,6 +23,24 @@ pub(super) fn lines(headers: &HeaderMap) -> Vec<(&str, &str)> {
     let mut lines: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
     lines.sort_by_key(|(name, _)| *name);
     lines
+}
+
+/// Carries out edits on a map of headers, as the engine does on its own kind of head.
+pub(super) fn apply(edits: &[Edit], headers: &mut HeaderMap) {
+    for edit in edits {
+        match edit {
+            Edit::Set(name, value) => drop(headers.insert(name, value.clone())),
+            Edit::Add(name, value) => drop(headers.append(name, value.clone())),
+            Edit::Remove(name) => drop(headers.remove(name)),
+            Edit::RemovePrefix(prefix) => {
+                let gone: Vec<HeaderName> =
+                    headers.keys().filter(|name| begins(name.as_str().as_bytes(), prefix)).cloned().collect();
+                for name in gone {
+                    headers.remove(name);
+                }
+            }
+        }
+    }
 }
 
 impl Scene {

@@ -19,7 +19,7 @@ mod rewrite;
 mod sticky;
 
 pub use answer::{Answer, Rendered};
-pub use change::{Changes, Edit, apply, begins};
+pub use change::{Changes, Edit, begins};
 pub use request::{Client, Fields, Request};
 pub use sticky::{cookie, set_cookie};
 
@@ -73,7 +73,7 @@ impl Chain {
         (self.body_bytes > 0).then_some(self.body_bytes)
     }
 
-    /// Passes a request through everything, in this order. `changes` must be clear.
+    /// Passes a request through everything, in this order. `changes` must be empty.
     ///
     /// # Errors
     /// The answer to give instead of forwarding the request, after the pause in `changes` if there is one.

@@ -124,9 +124,12 @@ impl Session {
             Ok(permit) => permit,
             Err(cause) => return self.refuse(cause),
         };
-        let route = match Box::pin(self.choose(route)).await {
-            Ok(route) => route,
-            Err(refused) => return Box::pin(refused.tell(&mut self.client, self.open.traffic())).await,
+        let route = if route.server_names.is_none() {
+            route
+        } else {
+            // On the heap, for few are asked for a name.
+            let Some(route) = Box::pin(self.choose(&route)).await else { return };
+            route
         };
         // A connection that rests must not keep an old route alive: it is looked up again where it is needed again.
         let mut route = Some(route);
@@ -148,12 +151,19 @@ impl Session {
         self.open.traffic().connection(self.started.elapsed());
     }
 
-    /// The route by the server name, where the port has routes by names.
-    async fn choose(&mut self, route: Arc<Route>) -> Result<Arc<Route>, sni::Refused> {
-        let (route, first) = sni::choose(&self.client, &route, &self.worker.status.plan).await?;
-        self.target = Arc::clone(&route.target);
-        self.first = first.into();
-        Ok(route)
+    /// The route by the server name that the client asks for; none where it was told that there is none.
+    async fn choose(&mut self, route: &Arc<Route>) -> Option<Arc<Route>> {
+        match sni::choose(&self.client, route, &self.worker.status.plan).await {
+            Ok((chosen, first)) => {
+                (self.target, self.first) = (Arc::clone(&chosen.target), first.into());
+                Some(chosen)
+            }
+            Err(refused) => {
+                tracing::debug!(service = %self.target.service, %refused, "TLS: a client goes nowhere");
+                refused.tell(&mut self.client, self.open.traffic()).await;
+                None
+            }
+        }
     }
 
     fn connect(&mut self, route: Arc<Route>) -> impl Future<Output = Result<Connected, Cause>> {

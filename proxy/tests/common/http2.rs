@@ -2,7 +2,7 @@
 
 use super::within;
 use bytes::Bytes;
-use h2::{RecvStream, client::SendRequest, server::SendResponse};
+use h2::{RecvStream, SendStream, client::SendRequest, ext::Protocol, server::SendResponse};
 use http::{HeaderMap, Request, Response, request::Parts};
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -40,6 +41,27 @@ pub fn get(path: &str) -> Request<()> {
 
 pub fn post(path: &str) -> Request<()> {
     Request::post(format!("http://web.shop.mesh{path}")).body(()).unwrap()
+}
+
+/// Asks for another protocol on a stream, as RFC 8441 does.
+pub async fn open(
+    client: &mut SendRequest<Bytes>,
+    protocol: &'static str,
+) -> (Response<RecvStream>, SendStream<Bytes>) {
+    // The setting that allows it comes with the first answer, at the latest.
+    within(async {
+        while !client.is_extended_connect_protocol_enabled() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let mut request = Request::connect("http://web.shop.mesh/chat?room=1").body(()).unwrap();
+    request.extensions_mut().insert(Protocol::from_static(protocol));
+    request.headers_mut().insert("sec-websocket-version", "13".parse().unwrap());
+    request.headers_mut().insert("sec-websocket-protocol", "chat".parse().unwrap());
+    request.headers_mut().insert("origin", "http://web.shop".parse().unwrap());
+    let (answer, send) = client.send_request(request, false).unwrap();
+    (within(answer).await.unwrap(), send)
 }
 
 /// Sends a request without a body.

@@ -102,6 +102,11 @@ impl Mesh {
         self.shows("own_answers_total", service, &format!("flag=\"{flag}\""), expected).await;
     }
 
+    /// The same of TCP connections that were refused.
+    pub async fn refused(&self, service: &str, flag: &str, expected: u64) {
+        self.shows("tcp_refused_total", service, &format!("flag=\"{flag}\""), expected).await;
+    }
+
     /// What the operator is told.
     pub async fn confirmation(&self) -> Confirmation {
         serde_json::from_slice(&self.admin("/revision").await.body).unwrap()

@@ -1,5 +1,6 @@
 //! A backend that keeps every byte it was sent, and messages told apart in bytes.
 
+use super::{Mesh, free_port, http};
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
@@ -156,4 +157,17 @@ pub async fn until_closed(port: u16, request: &[u8], half_close: bool) -> Vec<u8
 /// The statuses of whole answers, interim ones included.
 pub fn statuses(came: &[u8]) -> Vec<u16> {
     split(came).0.iter().map(|answer| String::from_utf8_lossy(&answer[9..12]).parse().unwrap()).collect()
+}
+
+/// A Service for each case, so that each has a backend of its own.
+pub async fn mesh(backends: &[Raw]) -> (Mesh, Vec<u16>) {
+    let ports: Vec<u16> = backends.iter().map(|_| free_port()).collect();
+    let services = ports.iter().zip(backends).enumerate();
+    let services =
+        services.map(|(number, (port, backend))| http(&format!("s{number}"), *port, &[backend.address]));
+    (Mesh::with(services.collect()).await, ports)
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,10 +1,10 @@
 //! What balancers do, as a whole: who is picked, how evenly, and who is left alone.
 
 mod algorithms;
-mod cost;
 mod ejection;
 mod locality;
 mod pick;
+mod room;
 mod simulation;
 
 use super::*;

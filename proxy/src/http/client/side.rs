@@ -51,6 +51,8 @@ pub struct Http1Client {
     version: Version,
     is_head: bool,
     close: bool,
+    /// The client said that it sends nothing more.
+    last: bool,
     answered: bool,
     tunnel: bool,
     aborted: bool,
@@ -79,6 +81,7 @@ impl Http1Client {
             version: request.version,
             is_head: request.method == Method::HEAD,
             close: hop.close,
+            last: hop.close,
             upgrade,
             ..Self::unread(connection)
         }
@@ -92,6 +95,7 @@ impl Http1Client {
             version: Version::HTTP_11,
             is_head: false,
             close: true,
+            last: false,
             answered: false,
             tunnel: false,
             aborted: false,
@@ -103,12 +107,13 @@ impl Http1Client {
     /// How the connection goes on.
     #[must_use]
     pub fn finish(self) -> Next {
-        let Self { connection, close, answered, tunnel, aborted, .. } = self;
+        let Self { connection, close, last, answered, tunnel, aborted, .. } = self;
         if tunnel || aborted || !answered {
             return Next::Close;
         }
         match (close, connection.is_drained()) {
             (false, true) => Next::Request(Box::new(connection)),
+            (true, true) if last && connection.input.is_empty() => Next::Close,
             (_, false) | (true, true) => Next::Linger(Box::new(connection)),
         }
     }

@@ -11,7 +11,9 @@ use crate::{
             framing::{self, Framing},
             hygiene::{self, Hop},
             parse::{self, Bounds},
-            translate, write,
+            translate,
+            websocket::{self, Handshake},
+            write,
         },
         wire::{
             Broken, Frame, Side,
@@ -23,7 +25,7 @@ use crate::{
 };
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use http::{Method, Response, uri::Scheme};
+use http::{Method, Response, StatusCode, uri::Scheme};
 use std::{
     fmt,
     future::Future,
@@ -71,6 +73,8 @@ struct Many {
     stream: Http2,
     open: OpenStream,
     scheme: Scheme,
+    /// Where a WebSocket was asked for.
+    handshake: Option<Handshake>,
 }
 
 // === impl Exchange ===
@@ -88,15 +92,22 @@ impl Exchange {
         let stream = Http2::new(None, None);
         Self {
             reused,
-            kind: Kind::Many(Box::new(Many { send, response: None, stream, open, scheme })),
+            kind: Kind::Many(Box::new(Many { send, response: None, stream, open, scheme, handshake: None })),
             method: Method::GET,
         }
     }
 
-    /// Whether the endpoint speaks HTTP/2 here.
+    /// Whether the endpoint can be asked to change to this protocol here: over HTTP/2 to WebSockets alone, and where it has
+    /// said that it knows how (RFC 8441, section 3). A request that also has a body has no place for it there.
     #[must_use]
-    pub fn is_http2(&self) -> bool {
-        matches!(self.kind, Kind::Many(_))
+    pub fn can_change_to(&self, protocol: &[u8], framing: Framing) -> bool {
+        match &self.kind {
+            Kind::One { .. } => true,
+            Kind::Many(many) => {
+                let knows_how = many.send.is_extended_connect_protocol_enabled();
+                framing == Framing::Empty && websocket::is_websocket(protocol) && knows_how
+            }
+        }
     }
 
     /// Begins: takes the head. It is on its way when `poll_flush` has ended.
@@ -112,17 +123,20 @@ impl Exchange {
                 Ok(())
             }
             Kind::Many(many) => {
-                let Many { send, response, stream, open, scheme } = &mut **many;
+                let Many { send, response, stream, open, scheme, handshake } = &mut **many;
                 let scheme = scheme.clone();
-                let request = translate::to_request(sent.request, sent.target, scheme, sent.hop, sent.edits)
-                    .map_err(|error| Broken::Protocol(error.to_string()))?;
+                let mut request =
+                    translate::to_request(sent.request, sent.target, scheme, sent.hop, sent.edits)
+                        .map_err(|error| Broken::Protocol(error.to_string()))?;
+                *handshake = sent.upgrade.map(|_| Handshake::begin(&mut request));
+                let ends = sent.framing == Framing::Empty && handshake.is_none();
                 let begun = match std::future::poll_fn(|context| send.poll_ready(context)).await {
-                    Ok(()) => send.send_request(request, sent.framing == Framing::Empty),
+                    Ok(()) => send.send_request(request, ends),
                     Err(error) => Err(error),
                 };
                 let (future, body) = begun.inspect_err(|_| open.connection_is_gone())?;
                 *response = Some(future);
-                stream.send = (sent.framing != Framing::Empty).then_some(body);
+                stream.send = (!ends).then_some(body);
                 Ok(())
             }
         }
@@ -135,26 +149,7 @@ impl Exchange {
                 poll_http1_head(connection, keep, &self.method, context)
             }
             Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
-            Kind::Many(many) => {
-                let Many { response, stream, open, .. } = &mut **many;
-                let Some(future) = response else { return Poll::Ready(Err(Broken::Ended)) };
-                if let Poll::Ready(Some(interim)) = future.poll_informational(context) {
-                    return Poll::Ready(translated(&interim?));
-                }
-                let answer = ready!(Pin::new(future).poll(context));
-                let (parts, body) = match answer {
-                    Ok(answer) => answer.into_parts(),
-                    Err(error) => {
-                        if error.is_go_away() || error.is_io() {
-                            open.connection_is_gone();
-                        }
-                        return Poll::Ready(Err(error.into()));
-                    }
-                };
-                *response = None;
-                stream.receive = Some(body);
-                Poll::Ready(translated(&Response::from_parts(parts, ())))
-            }
+            Kind::Many(many) => many.poll_head(context),
         }
     }
 
@@ -185,7 +180,7 @@ impl Exchange {
         }
     }
 
-    /// Goes on without framing both ways, after a 101.
+    /// Goes on without framing both ways, after a 101. A stream of HTTP/2 has none of its own.
     pub fn tunnel(&mut self) {
         if let Kind::One { connection: Some(connection), keep, .. } = &mut self.kind {
             connection.tunnel();
@@ -217,6 +212,41 @@ impl Exchange {
             }
             Broken::Io(_) | Broken::Ended | Broken::Protocol(_) => false,
         }
+    }
+}
+
+// === impl Many ===
+
+impl Many {
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, Broken>> {
+        let Self { send: _, response, stream, open, scheme: _, handshake } = self;
+        let Some(future) = response else { return Poll::Ready(Err(Broken::Ended)) };
+        if let Poll::Ready(Some(interim)) = future.poll_informational(context) {
+            let interim = interim?;
+            if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
+                let what = "HTTP/2 has no 101".to_owned(); // RFC 9113, section 8.6
+                return Poll::Ready(Err(Broken::Protocol(what)));
+            }
+            return Poll::Ready(translated(&interim));
+        }
+        let answer = ready!(Pin::new(future).poll(context));
+        let (mut parts, body) = match answer {
+            Ok(answer) => answer.into_parts(),
+            Err(error) => {
+                if error.is_go_away() || error.is_io() {
+                    open.connection_is_gone();
+                }
+                return Poll::Ready(Err(error.into()));
+            }
+        };
+        *response = None;
+        stream.receive = Some(body);
+        let agreed = handshake.take().filter(|_| parts.status.is_success());
+        if let Some(handshake) = &agreed {
+            handshake.agree(&mut parts.headers);
+        }
+        let head = translated(&Response::from_parts(parts, ()))?;
+        Poll::Ready(Ok(if agreed.is_some() { head.switching() } else { head }))
     }
 }
 

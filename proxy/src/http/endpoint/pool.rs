@@ -18,7 +18,7 @@ use std::{
     collections::HashMap,
     fmt,
     future::poll_fn,
-    mem,
+    io, mem,
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
@@ -31,6 +31,7 @@ use tokio::{
     sync::OwnedMutexGuard,
     time::{Instant, interval, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use weft_contract::policy::Scheme;
 
 /// How long an idle connection is kept: less than the 5 seconds after which common servers (Node.js) close it, for a
@@ -89,6 +90,8 @@ pub(super) struct Multiplexed {
 struct Streams {
     open: AtomicUsize,
     gone: AtomicBool,
+    /// Cancelled when the endpoint's settings have come, or never will.
+    settled: CancellationToken,
     /// When the last one ended.
     rests: Mutex<Instant>,
 }
@@ -118,10 +121,10 @@ impl Pool {
         }
     }
 
-    /// A connection that was kept, where there is one; of HTTP/1 where that can be chosen and `http1` is set, for HTTP/2
-    /// has no change to another protocol.
+    /// A connection that was kept, where there is one. For an `upgrade` to another protocol it is of HTTP/1 where that can be
+    /// chosen, for not every server of HTTP/2 has such.
     #[must_use]
-    pub fn kept(&self, endpoint: &EndpointState, upstream: &Upstream, http1: bool) -> Option<Exchange> {
+    pub fn kept(&self, endpoint: &EndpointState, upstream: &Upstream, upgrade: bool) -> Option<Exchange> {
         let key = (endpoint.id, upstream.id);
         let mut entries = self.0.lock();
         let entry = entries.get_mut(&key)?;
@@ -131,14 +134,15 @@ impl Pool {
                 return Some(Exchange::http1(connection, self.home(key), true));
             }
         }
-        if http1 && upstream.scheme == Scheme::Https {
+        if upgrade && upstream.scheme == Scheme::Https {
             return None;
         }
         let free = entry.multiplexed.iter().find_map(Multiplexed::stream);
         free.map(|(connection, stream)| Exchange::http2(connection.send, stream, upstream.uri_scheme(), true))
     }
 
-    /// A new connection; of HTTP/2, maybe one that somebody else has opened meanwhile.
+    /// A new connection; of HTTP/2, maybe one that somebody else has opened meanwhile. For an `upgrade` over HTTP/2 the
+    /// endpoint's settings are there, which say whether it has such.
     ///
     /// # Errors
     /// Where none can be opened within `limit`.
@@ -146,20 +150,20 @@ impl Pool {
         &self,
         endpoint: &Arc<EndpointState>,
         upstream: &Upstream,
-        http1: bool,
+        upgrade: bool,
         limit: Duration,
     ) -> Result<Exchange, Error> {
-        timeout(limit, self.open_now(endpoint, upstream, http1)).await.map_err(|_| Error::Late)?
+        timeout(limit, self.open_now(endpoint, upstream, upgrade)).await.map_err(|_| Error::Late)?
     }
 
     async fn open_now(
         &self,
         endpoint: &Arc<EndpointState>,
         upstream: &Upstream,
-        http1: bool,
+        upgrade: bool,
     ) -> Result<Exchange, Error> {
         let key = (endpoint.id, upstream.id);
-        if upstream.scheme == Scheme::Http || (http1 && upstream.scheme == Scheme::Https) {
+        if upstream.scheme == Scheme::Http || (upgrade && upstream.scheme == Scheme::Https) {
             return match connect::open(endpoint.address, upstream, true, None).await? {
                 Opened::One(connection) => {
                     self.entry(&mut self.0.lock(), key, endpoint);
@@ -179,21 +183,27 @@ impl Pool {
         if let Some((connection, stream)) = free {
             return Ok(Exchange::http2(connection.send, stream, upstream.uri_scheme(), true));
         }
-        let opened = connect::open(endpoint.address, upstream, false, turn).await?;
-        let mut entries = self.0.lock();
-        let entry = self.entry(&mut entries, key, endpoint);
-        Ok(match opened {
+        match connect::open(endpoint.address, upstream, false, turn).await? {
             Opened::One(connection) => {
-                entry.single = true;
-                Exchange::http1(connection, self.home(key), false)
+                self.entry(&mut self.0.lock(), key, endpoint).single = true;
+                Ok(Exchange::http1(connection, self.home(key), false))
             }
             Opened::Many(connection) => {
-                entry.single = false;
                 let stream = connection.occupy();
-                entry.multiplexed.push(connection.clone());
-                Exchange::http2(connection.send, stream, upstream.uri_scheme(), false)
+                self.keep(key, endpoint, &connection);
+                if upgrade {
+                    connection.settled().await?;
+                }
+                Ok(Exchange::http2(connection.send, stream, upstream.uri_scheme(), false))
             }
-        })
+        }
+    }
+
+    fn keep(&self, key: Key, endpoint: &Arc<EndpointState>, connection: &Multiplexed) {
+        let mut entries = self.0.lock();
+        let entry = self.entry(&mut entries, key, endpoint);
+        entry.single = false;
+        entry.multiplexed.push(connection.clone());
     }
 
     fn entry<'a>(
@@ -302,14 +312,17 @@ impl Multiplexed {
         let streams = Arc::new(Streams {
             open: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
+            settled: CancellationToken::new(),
             rests: Mutex::new(Instant::now()),
         });
         let told = Arc::clone(&streams);
+        let mut settled = false;
         tokio::spawn(async move {
             let driven = poll_fn(|context| {
                 let driven = Pin::new(&mut connection).poll(context);
-                if turn.is_some() && connection.max_concurrent_send_streams() != UNKNOWN {
-                    turn = None;
+                if !settled && connection.max_concurrent_send_streams() != UNKNOWN {
+                    (settled, turn) = (true, None);
+                    told.settled.cancel();
                 }
                 driven
             });
@@ -317,6 +330,7 @@ impl Multiplexed {
                 tracing::debug!(%error, "a connection to an endpoint ended");
             }
             told.gone.store(true, Ordering::Relaxed);
+            told.settled.cancel();
         });
         Self { send, streams }
     }
@@ -333,6 +347,15 @@ impl Multiplexed {
         let gone = matches!(free.send.poll_ready(&mut noop()), Poll::Ready(Err(_)));
         self.streams.gone.fetch_or(gone, Ordering::Relaxed);
         (!self.streams.gone.load(Ordering::Relaxed)).then(|| (free, self.occupy()))
+    }
+
+    /// Waits for the endpoint's settings.
+    async fn settled(&self) -> Result<(), Error> {
+        self.streams.settled.cancelled().await;
+        if self.streams.gone.load(Ordering::Relaxed) {
+            return Err(Error::Refused(io::ErrorKind::ConnectionReset.into()));
+        }
+        Ok(())
     }
 
     fn occupy(&self) -> OpenStream {

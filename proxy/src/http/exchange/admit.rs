@@ -7,10 +7,10 @@ use crate::{
     balance::{self, Dice},
     cause::Cause,
     guard::{
-        bulkhead::{Entry, Permit, Waiting},
+        bulkhead::{Bulkhead, Entry, Permit, Waiting},
         rate::RateKey,
     },
-    http::{Worker, client::Client, wire::alarm::Alarm},
+    http::{Worker, client::Client, head::websocket::is_websocket, wire::alarm::Alarm},
     middleware::{self, Answer, Changes, Edit, Request},
     route::Route,
 };
@@ -38,6 +38,8 @@ pub struct Admitted {
     pub key: Option<u64>,
     /// The sticky cookie that the client sent.
     pub sticky: Option<Vec<u8>>,
+    /// Where it comes from.
+    pub source: IpAddr,
     /// Its place among those that are under way, until this is dropped.
     pub permit: Option<Permit>,
     /// When it could be sent.
@@ -73,8 +75,16 @@ pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Resu
         grpc: call.request.is_grpc(),
     };
     let passed = route.chain.pass(&request, &worker.dice, &mut changes);
-    let mut admitted =
-        Admitted { changes, key: None, sticky: None, permit: None, ready: now, waiting: None, instead: None };
+    let mut admitted = Admitted {
+        changes,
+        key: None,
+        sticky: None,
+        source: known.client.address,
+        permit: None,
+        ready: now,
+        waiting: None,
+        instead: None,
+    };
     if let Err(answer) = passed {
         admitted.instead = Some(answer);
         return Ok(admitted);
@@ -113,12 +123,20 @@ fn guard(
             .admit(&worker.dice, now)
             .map_err(|open| Answer::of(Cause::BreakerOpen).with_retry_after(open.retry_after))?;
     }
-    match route.guards.bulkhead.enter(&route.guards.bulkhead.source(address)) {
+    match enter(&route.guards.bulkhead, known) {
         Entry::In(permit) => admitted.permit = Some(permit),
         Entry::Wait(waiting) => admitted.waiting = Some(waiting),
         Entry::Full => return Err(overloaded()),
     }
     Ok(())
+}
+
+/// Asks the bulkhead. The connection's part in it is looked up once, for that takes a lock; another bulkhead is met where the
+/// Service was away for a while, or where a request goes to another Service than its connection.
+fn enter(bulkhead: &Bulkhead, known: &Known) -> Entry {
+    let address = known.client.address;
+    let source = known.source.get_or_init(|| bulkhead.source(address));
+    if bulkhead.knows(source) { bulkhead.enter(source) } else { bulkhead.enter(&bulkhead.source(address)) }
 }
 
 /// What holds whatever the Service asks for.
@@ -133,7 +151,7 @@ fn within_limits(route: &Route, call: &Call) -> Result<(), Cause> {
     if call.request.method == Method::CONNECT {
         return match call.request.protocol.as_deref() {
             None => Err(Cause::MethodRefused),
-            Some(b"websocket") => Ok(()),
+            Some(protocol) if is_websocket(protocol) => Ok(()),
             Some(_) => Err(Cause::NotImplemented),
         };
     }

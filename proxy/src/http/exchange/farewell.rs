@@ -20,12 +20,14 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// How long nothing must move.
 const QUIET: Duration = Duration::from_millis(20);
 /// After so long without such a moment, any is taken at which the endpoint has spoken last.
 const LONGEST_SEARCH: Duration = Duration::from_secs(5);
+/// How long an endpoint may take to end what it was told to end.
+const HEARD: Duration = Duration::from_secs(2);
 /// What goes on for so many turns is taken for a stream.
 const STREAM: u32 = 3;
 
@@ -117,7 +119,9 @@ pub async fn say<C: Client>(kind: Kind, client: &mut C, endpoint: &mut Exchange)
             let to_client = Bytes::from_static(&[0x88, 2, 0x03, 0xe9]);
             let to_endpoint = Bytes::from_static(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]);
             send(client, [Frame::Data(to_client), Frame::End]).await?;
-            send(endpoint, [Frame::Data(to_endpoint), Frame::End]).await
+            send(endpoint, [Frame::Data(to_endpoint), Frame::End]).await?;
+            let _ = timeout(HEARD, read_away(endpoint)).await; // however that went, it is over now
+            Ok(())
         }
         Kind::Grpc => {
             let mut trailers = HeaderMap::new();
@@ -127,6 +131,12 @@ pub async fn say<C: Client>(kind: Kind, client: &mut C, endpoint: &mut Exchange)
             send(client, [Frame::Trailers(trailers)]).await
         }
     }
+}
+
+/// Waits for the endpoint's own end. Were its stream of HTTP/2 given up before, what was said last would be taken back.
+async fn read_away(endpoint: &mut Exchange) -> Result<(), Broken> {
+    while !poll_fn(|context| endpoint.poll_frame(context)).await?.is_last() {}
+    Ok(())
 }
 
 async fn send<S: Side, const COUNT: usize>(side: &mut S, frames: [Frame; COUNT]) -> Result<(), Broken> {

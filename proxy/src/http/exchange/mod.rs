@@ -7,6 +7,7 @@ mod access;
 mod admit;
 mod deadline;
 mod farewell;
+mod one_try;
 mod outcome;
 mod record;
 mod relay;
@@ -23,6 +24,7 @@ use super::{
 };
 use crate::{
     cause::Cause,
+    guard::SourceSlot,
     listen::Arrival,
     middleware,
     middleware::{Answer, Changes},
@@ -30,7 +32,11 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Version};
-use std::{mem, sync::Arc, task::Poll};
+use std::{
+    mem,
+    sync::{Arc, OnceLock},
+    task::Poll,
+};
 use tokio::time::Instant;
 
 /// Who is connected, and where; made once for a connection.
@@ -40,6 +46,8 @@ pub struct Known {
     pub arrival: Arrival,
     /// Who it is.
     pub client: middleware::Client,
+    /// Its part in the bulkhead, once it has asked for something.
+    source: OnceLock<SourceSlot>,
 }
 
 /// A request whose head was read.
@@ -99,7 +107,7 @@ impl Known {
     #[must_use]
     pub fn new(arrival: Arrival) -> Self {
         let client = middleware::Client::new(arrival.client.ip());
-        Self { arrival, client }
+        Self { arrival, client, source: OnceLock::new() }
     }
 }
 

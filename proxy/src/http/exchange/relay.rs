@@ -18,7 +18,7 @@ use crate::{
         Worker,
         client::Client,
         endpoint::Exchange,
-        head::framing::Framing,
+        head::{framing::Framing, websocket::is_websocket},
         mirror,
         wire::{Broken, Side, alarm::Alarm},
     },
@@ -107,7 +107,6 @@ pub async fn relay<C: Client>(
 
 /// What it is that would go on for ever.
 fn kind(call: &Call, tunnel: bool) -> Kind {
-    let is_websocket = |protocol: &[u8]| protocol.eq_ignore_ascii_case(b"websocket");
     if tunnel && call.upgrade.as_deref().is_some_and(is_websocket) {
         Kind::WebSocket
     } else if call.request.is_grpc() && call.request.version == Version::HTTP_2 {

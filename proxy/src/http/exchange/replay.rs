@@ -33,6 +33,8 @@ pub struct Replay {
     truncated: bool,
     /// Whether this try has flushed the end.
     finished: bool,
+    /// The endpoint has all that the client sent so far, which is not all there is.
+    starved: bool,
     /// Counts what moved.
     pub moved: u64,
 }
@@ -62,6 +64,7 @@ impl Replay {
             complete,
             truncated: false,
             finished: false,
+            starved: false,
             moved: 0,
         }
     }
@@ -78,6 +81,7 @@ impl Replay {
             complete: false,
             truncated: false,
             finished: false,
+            starved: false,
             moved: 0,
         }
     }
@@ -98,6 +102,12 @@ impl Replay {
     #[must_use]
     pub fn is_awaited(&self) -> bool {
         !self.complete
+    }
+
+    /// Whether it is the client who is waited for.
+    #[must_use]
+    pub fn is_starved(&self) -> bool {
+        self.starved
     }
 
     /// Whether all has been sent.
@@ -131,6 +141,7 @@ impl Replay {
         client: &mut C,
         endpoint: &mut Exchange,
     ) -> Poll<Result<(), Fault>> {
+        self.starved = false;
         loop {
             if self.complete && self.sent == self.kept.len() {
                 ready!(endpoint.poll_flush(context)).map_err(Fault::Endpoint)?;
@@ -152,6 +163,7 @@ impl Replay {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Fault::Client(refusal(error)))),
                 Poll::Pending => {
                     ready!(endpoint.poll_flush(context)).map_err(Fault::Endpoint)?;
+                    self.starved = true;
                     return Poll::Pending;
                 }
             }

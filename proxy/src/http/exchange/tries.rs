@@ -7,31 +7,29 @@ use super::{
     Call, Failed, admit,
     admit::{Admitted, OVERLOADED_RETRY_AFTER},
     deadline::Deadlines,
-    outcome::{self, NoAnswer},
+    one_try::{End, Try},
+    outcome,
     record::Record,
-    replay::{Fault, Replay},
+    replay::Replay,
 };
 use crate::{
-    balance::{InFlight, NoEndpoint, Outcome, Want},
+    balance::{InFlight, NoEndpoint, Want},
     cause::Cause,
     guard::breaker::Sample,
     http::{
         Worker,
         client::Client,
-        endpoint::{Error, Exchange, Sent},
+        endpoint::Exchange,
         head::{ResponseHead, framing::Framing},
-        wire::{Broken, alarm::Alarm},
+        wire::alarm::Alarm,
     },
     middleware::Answer,
     retry::{self, Again, Attempt, Failure},
     route::Route,
 };
-use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
-
-/// How many bytes of interim answers (1xx) one try may bring: each is kept until the client has read it, and a final answer
-/// must come some day. As much as one head may have.
-const MOST_INTERIM: usize = 256 * 1024;
+use weft_contract::policy::Bulkhead;
 
 /// A try that came to an answer.
 #[derive(Debug)]
@@ -59,13 +57,6 @@ struct Course<'a> {
     last: Option<Cause>,
 }
 
-/// How one try ended.
-#[allow(clippy::large_enum_variant)] // it lives for a moment, and mostly is the large one
-enum End {
-    Answered(Exchange, ResponseHead, Framing),
-    Failed(NoAnswer, bool),
-}
-
 /// Tries endpoints.
 #[allow(clippy::too_many_arguments)] // what an exchange has, each borrowed for itself
 pub async fn tries<C: Client>(
@@ -81,37 +72,26 @@ pub async fn tries<C: Client>(
     let mut course = Course { worker, route, call, tried: Vec::new(), tries: 0, last: None };
     let mut replay = Replay::new(call, course.keeps(admitted), route.chain.body_bytes());
     loop {
-        let started = if course.tries == 0 { admitted.ready } else { Instant::now() };
-        let mut endpoint = course.pick(admitted, started)?;
+        let mut started = if course.tries == 0 { admitted.ready } else { Instant::now() };
+        let mut endpoint = match course.pick(admitted, started) {
+            Ok(endpoint) => endpoint,
+            Err(NoEndpoint::Full) => {
+                let endpoint = Box::pin(course.place(admitted, client, alarm, deadlines)).await?; // rare
+                started = Instant::now();
+                endpoint
+            }
+            Err(none) => return Err(course.none(none)),
+        };
         deadlines.try_begins(started, route.policy.timeouts.per_try);
         course.tries += 1;
         course.tried.push(endpoint.address());
         record.tries(endpoint.address());
         replay.rewind();
-        let end = one_try(&course, admitted, &endpoint, &mut replay, client, alarm, deadlines).await?;
+        let first = course.tries == 1;
+        let one = Try { worker, route, call, admitted, endpoint: &endpoint, first };
+        let end = one.run(&mut replay, client, alarm, deadlines).await?;
         let now = Instant::now();
-        let latency = now - started;
-        let again = match &end {
-            End::Answered(_, head, framing) => {
-                let grpc_code = outcome::grpc_code(head, *framing);
-                endpoint.observe(outcome::of_answer(head, grpc_code, latency), now);
-                course.breaker(Some(head.status), latency, now);
-                let failure = Failure::Status { status: head.status, grpc_code };
-                course.again(&failure, true, &replay, false).map(|again| (again, outcome::pause(head)))
-            }
-            End::Failed(no_answer, sent) => {
-                record.failed(no_answer.cause);
-                // A kept connection that was closed meanwhile says nothing about its endpoint, nor about the Service.
-                if let Some(outcome) = no_answer.outcome {
-                    endpoint.observe(outcome, now);
-                    course.breaker(None, latency, now);
-                }
-                course.last = Some(no_answer.cause);
-                course
-                    .again(&no_answer.failure, *sent, &replay, no_answer.unprocessed)
-                    .map(|again| (again, None))
-            }
-        };
+        let again = course.judge(&end, &mut endpoint, now - started, &replay, record, now);
         match (again, end) {
             (Some((again, pause)), _) => {
                 drop(endpoint);
@@ -124,158 +104,8 @@ pub async fn tries<C: Client>(
                 return Ok(Tried { exchange, head, framing, endpoint, replay });
             }
             (None, End::Failed(no_answer, _)) => return Err(no_answer.cause.into()),
+            (None, End::Late(cause, _)) => return Err(cause.into()),
         }
-    }
-}
-
-/// One try, up to the final head of its answer. An error is the client's, or a deadline of the whole request.
-async fn one_try<C: Client>(
-    course: &Course<'_>,
-    admitted: &Admitted,
-    endpoint: &InFlight,
-    replay: &mut Replay,
-    client: &mut C,
-    alarm: &mut Alarm,
-    deadlines: &mut Deadlines,
-) -> Result<End, Failed> {
-    let mut exchange = match connect(course, endpoint, client, alarm, deadlines).await? {
-        Ok(exchange) => exchange,
-        Err(error) => return Ok(End::Failed(of_connect(&error), false)),
-    };
-    let call = course.call;
-    if exchange.is_http2() && call.upgrade.is_some() {
-        let text = "an endpoint that speaks HTTP/2 cannot be asked to change the protocol";
-        return Err(Answer::of(Cause::NotImplemented).with_text(text).into());
-    }
-    let target = admitted.changes.target.as_deref().map_or(&call.request.target[..], str::as_bytes);
-    let sent = Sent {
-        request: &call.request,
-        target,
-        hop: &call.hop,
-        edits: &admitted.changes.request,
-        framing: call.framing,
-        upgrade: call.upgrade.as_deref(),
-    };
-    if let Err(error) = admit::while_there(client, alarm, deadlines, exchange.begin(sent)).await? {
-        // HTTP/2 cannot say what this request says; that is no fault of the endpoint's.
-        if let Broken::Protocol(what) = error {
-            return Err(Answer::of(Cause::BadRequest).with_text(what).into());
-        }
-        let no_answer = NoAnswer { unprocessed: true, ..outcome::of_broken(&error, exchange.reused) };
-        return Ok(End::Failed(no_answer, false));
-    }
-    match await_head(&mut exchange, replay, client, alarm, deadlines).await? {
-        Ok(head) => match exchange.expect_body(&head) {
-            Ok(framing) => Ok(End::Answered(exchange, head, framing)),
-            Err(error) => Ok(End::Failed(outcome::of_broken(&error, false), true)),
-        },
-        Err(no_answer) => Ok(End::Failed(no_answer, true)),
-    }
-}
-
-async fn connect<C: Client>(
-    course: &Course<'_>,
-    endpoint: &InFlight,
-    client: &mut C,
-    alarm: &mut Alarm,
-    deadlines: &Deadlines,
-) -> Result<Result<Exchange, Error>, Failed> {
-    let Course { worker, route, call, .. } = course;
-    let upgrade = call.upgrade.is_some();
-    // After a stale connection the next ones of the pool may be stale too, so a second try opens its own.
-    if course.tries <= 1
-        && let Some(exchange) = worker.pool.kept(endpoint.state(), &route.upstream, upgrade)
-    {
-        return Ok(Ok(exchange));
-    }
-    let limit = route.policy.timeouts.connect.unwrap_or(worker.limits.connect);
-    // On the heap, for it is rare and large: every exchange would be as large otherwise.
-    let open = Box::pin(worker.pool.open(endpoint.state(), &route.upstream, upgrade, limit));
-    match admit::while_there(client, alarm, deadlines, open).await {
-        // The time of this try alone is over, and nothing was sent.
-        Err(Failed::Answer(answer)) if answer.cause == Cause::TryTimeout => Ok(Err(Error::Late)),
-        opened => opened,
-    }
-}
-
-fn of_connect(error: &Error) -> NoAnswer {
-    NoAnswer {
-        cause: error.cause(),
-        failure: Failure::Connect,
-        outcome: Some(Outcome::ConnectFailed),
-        unprocessed: false,
-    }
-}
-
-/// Sends the body, and waits for the final head of the answer.
-async fn await_head<C: Client>(
-    exchange: &mut Exchange,
-    replay: &mut Replay,
-    client: &mut C,
-    alarm: &mut Alarm,
-    deadlines: &mut Deadlines,
-) -> Result<Result<ResponseHead, NoAnswer>, Failed> {
-    let mut upload_failed = None;
-    let mut interim = 0;
-    let (reused, begun) = (exchange.reused, Instant::now());
-    poll_fn(|context| {
-        if !replay.is_finished() && upload_failed.is_none() {
-            let before = replay.moved;
-            match replay.poll_upload(context, client, exchange) {
-                Poll::Ready(Err(Fault::Client(failed))) => return Poll::Ready(Err(failed)),
-                // Maybe it has answered already, as one does that wants no more of a body.
-                Poll::Ready(Err(Fault::Endpoint(error))) => upload_failed = Some(error),
-                Poll::Ready(Ok(())) | Poll::Pending => {}
-            }
-            if replay.moved != before {
-                deadlines.moved();
-            }
-        }
-        loop {
-            match exchange.poll_head(context) {
-                Poll::Ready(Ok(head)) if (100..200).contains(&head.status) && head.status != 101 => {
-                    interim += head.head.size();
-                    if interim > MOST_INTERIM {
-                        let flood = Broken::Protocol("the interim answers have no end".to_owned());
-                        return Poll::Ready(Ok(Err(outcome::of_broken(&flood, false))));
-                    }
-                    client.put_interim(&head);
-                }
-                Poll::Ready(Ok(head)) => return Poll::Ready(Ok(Ok(head))),
-                Poll::Ready(Err(error)) => {
-                    let error = upload_failed.take().unwrap_or(error);
-                    return Poll::Ready(Ok(Err(outcome::of_broken(&error, reused))));
-                }
-                Poll::Pending => break,
-            }
-        }
-        if let Poll::Ready(Err(_)) = client.poll_flush(context) {
-            return Poll::Ready(Err(Failed::Client));
-        }
-        if client.poll_gone(context).is_ready() {
-            return Poll::Ready(Err(Failed::Client));
-        }
-        let uploading = replay.is_awaited();
-        if let Some(deadline) = deadlines.nearest(uploading)
-            && alarm.poll(context, deadline).is_ready()
-        {
-            return Poll::Ready(late(deadlines.passed(Instant::now(), uploading), begun.elapsed()));
-        }
-        Poll::Pending
-    })
-    .await
-}
-
-/// What a deadline means that passed before the head came: another try, or the end.
-fn late(cause: Cause, after: Duration) -> Result<Result<ResponseHead, NoAnswer>, Failed> {
-    match cause {
-        Cause::TryTimeout => Ok(Err(NoAnswer {
-            cause,
-            failure: Failure::TryTimeout,
-            outcome: Some(Outcome::TimedOut { after }),
-            unprocessed: false,
-        })),
-        cause => Err(cause.into()),
     }
 }
 
@@ -289,30 +119,91 @@ impl Course<'_> {
         if may_repeat || admitted.changes.mirror { u64::from(retry.buffer_bytes) } else { 0 }
     }
 
-    fn pick(&self, admitted: &Admitted, now: Instant) -> Result<InFlight, Failed> {
-        let balancer = &self.route.balancer;
+    fn pick(&self, admitted: &Admitted, now: Instant) -> Result<InFlight, NoEndpoint> {
+        let (balancer, dice) = (&self.route.balancer, &self.worker.dice);
         let want = Want { key: admitted.key, sticky: admitted.sticky.as_deref(), tried: &self.tried };
-        let picked = match balancer.pick(&want, &self.worker.dice, now) {
-            // There is no other one, and the last try may have failed by bad luck alone.
-            Err(NoEndpoint::AllTried) => balancer.pick(&Want { tried: &[], ..want }, &self.worker.dice, now),
+        match balancer.pick(&want, dice, now) {
+            // There is no other one to be had, and the last try may have failed by bad luck alone.
+            Err(NoEndpoint::AllTried | NoEndpoint::Full) if !self.tried.is_empty() => {
+                balancer.pick(&Want { tried: &[], ..want }, dice, now)
+            }
             picked => picked,
+        }
+    }
+
+    /// Waits for a place at an endpoint, where all are full.
+    async fn place<C: Client>(
+        &self,
+        admitted: &Admitted,
+        client: &mut C,
+        alarm: &mut Alarm,
+        deadlines: &Deadlines,
+    ) -> Result<InFlight, Failed> {
+        let Bulkhead { service: _, source: _, endpoint: _, queue, queue_timeout } =
+            &self.route.policy.bulkhead;
+        if let Some(waiting) = self.route.balancer.wait(admitted.source, *queue) {
+            let turn = waiting.turn(*queue_timeout, &self.worker.dice);
+            if let Some(endpoint) = admit::while_there(client, alarm, deadlines, turn).await? {
+                return Ok(endpoint);
+            }
+        }
+        Err(self.none(NoEndpoint::Full))
+    }
+
+    /// What is answered where no endpoint can be had.
+    fn none(&self, none: NoEndpoint) -> Failed {
+        if let Some(cause) = self.last {
+            return cause.into();
+        }
+        let target = &self.route.target;
+        let answer = |cause, text| {
+            let text = format!("no endpoint of {}:{} {text}", target.service, target.port);
+            Answer::of(cause).with_text(text)
         };
-        picked.map_err(|none| {
-            if let Some(cause) = self.last {
-                return cause.into();
+        match none {
+            NoEndpoint::NoneReady | NoEndpoint::AllTried => answer(Cause::NoEndpoint, "is ready").into(),
+            NoEndpoint::Full => answer(Cause::Overloaded, "has room for another request")
+                .with_retry_after(OVERLOADED_RETRY_AFTER)
+                .into(),
+        }
+    }
+
+    /// Learns from a try, and decides whether there is another, and how long its endpoint asks to be left alone.
+    fn judge(
+        &mut self,
+        end: &End,
+        endpoint: &mut InFlight,
+        latency: Duration,
+        replay: &Replay,
+        record: &Record,
+        now: Instant,
+    ) -> Option<(Again, Option<Duration>)> {
+        match end {
+            End::Answered(_, head, framing) => {
+                let grpc_code = outcome::grpc_code(head, *framing);
+                endpoint.observe(outcome::of_answer(head, grpc_code, latency), now);
+                self.breaker(Some(head.status), latency, now);
+                let failure = Failure::Status { status: head.status, grpc_code };
+                self.again(&failure, true, replay, false).map(|again| (again, outcome::pause(head)))
             }
-            let target = &self.route.target;
-            let answer = |cause, text| {
-                let text = format!("no endpoint of {}:{} {text}", target.service, target.port);
-                Answer::of(cause).with_text(text)
-            };
-            match none {
-                NoEndpoint::NoneReady | NoEndpoint::AllTried => answer(Cause::NoEndpoint, "is ready").into(),
-                NoEndpoint::Full => answer(Cause::Overloaded, "has room for another request")
-                    .with_retry_after(OVERLOADED_RETRY_AFTER)
-                    .into(),
+            End::Failed(no_answer, sent) => {
+                record.failed(no_answer.cause);
+                // A kept connection that was closed meanwhile says nothing about its endpoint, nor about the Service.
+                if let Some(outcome) = no_answer.outcome {
+                    endpoint.observe(outcome, now);
+                    self.breaker(None, latency, now);
+                }
+                self.last = Some(no_answer.cause);
+                self.again(&no_answer.failure, *sent, replay, no_answer.unprocessed)
+                    .map(|again| (again, None))
             }
-        })
+            End::Late(cause, outcome) => {
+                record.failed(*cause);
+                endpoint.observe(*outcome, now);
+                self.breaker(None, latency, now);
+                None
+            }
+        }
     }
 
     fn breaker(&self, status: Option<u16>, latency: Duration, now: Instant) {

@@ -9,6 +9,7 @@ pub mod parse;
 #[cfg(test)]
 pub mod strategies;
 pub mod translate;
+pub mod websocket;
 pub mod write;
 
 use crate::middleware::Fields;

@@ -153,7 +153,7 @@ pub(super) fn added(edits: &[Edit]) -> impl Iterator<Item = (&HeaderName, &Heade
 }
 
 /// Whether an edit takes a field away, or puts another in its place.
-pub(super) fn is_edited(name: &[u8], edits: &[Edit]) -> bool {
+pub fn is_edited(name: &[u8], edits: &[Edit]) -> bool {
     edits.iter().any(|edit| match edit {
         Edit::Set(other, _) | Edit::Remove(other) => is_named(name, other.as_str()),
         Edit::RemovePrefix(prefix) => begins(name, prefix),

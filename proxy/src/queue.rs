@@ -1,4 +1,4 @@
-//! Those who wait for their turn in a bulkhead, in an order that is fair between sources.
+//! Those who wait for their turn, in an order that is fair between sources.
 //!
 //! In: who comes, who leaves, and which source has room. Out: who is next.
 //!
@@ -12,7 +12,7 @@ use std::{
 
 /// Waiters in lines by key.
 #[derive(Debug)]
-pub(super) struct Queue<Key, Waiter> {
+pub(crate) struct Queue<Key, Waiter> {
     /// The lines that take turns; each stands here once, or is aside.
     ring: VecDeque<Key>,
     lines: HashMap<Key, Line<Waiter>>,
@@ -32,17 +32,17 @@ struct Line<Waiter> {
 
 impl<Key: Copy + Eq + Hash, Waiter> Queue<Key, Waiter> {
     /// How many wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.waiting
     }
 
     /// Whether nobody waits who could be next.
-    pub(super) fn nobody_is_next(&self) -> bool {
+    pub(crate) fn nobody_is_next(&self) -> bool {
         self.ring.is_empty()
     }
 
     /// Puts a waiter at the end of a line; gives the ticket by which it can leave.
-    pub(super) fn push(&mut self, key: Key, waiter: Waiter) -> u64 {
+    pub(crate) fn push(&mut self, key: Key, waiter: Waiter) -> u64 {
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         let line = self.lines.entry(key).or_insert_with(|| {
@@ -55,13 +55,13 @@ impl<Key: Copy + Eq + Hash, Waiter> Queue<Key, Waiter> {
     }
 
     /// Who is next.
-    pub(super) fn next(&self) -> Option<&Waiter> {
+    pub(crate) fn next(&self) -> Option<&Waiter> {
         let line = self.lines.get(self.ring.front()?)?;
         line.waiters.first_key_value().map(|(_, waiter)| waiter)
     }
 
     /// Takes out who is next; it is another line's turn then.
-    pub(super) fn take_next(&mut self) -> Option<Waiter> {
+    pub(crate) fn take_next(&mut self) -> Option<Waiter> {
         let key = self.ring.pop_front()?;
         let line = self.lines.get_mut(&key)?;
         let (_, waiter) = line.waiters.pop_first()?;
@@ -75,7 +75,7 @@ impl<Key: Copy + Eq + Hash, Waiter> Queue<Key, Waiter> {
     }
 
     /// The line of who is next takes no turns until [`Queue::resume`].
-    pub(super) fn set_next_aside(&mut self) {
+    pub(crate) fn set_next_aside(&mut self) {
         let Some(key) = self.ring.pop_front() else { return };
         if let Some(line) = self.lines.get_mut(&key) {
             line.aside = true;
@@ -83,7 +83,7 @@ impl<Key: Copy + Eq + Hash, Waiter> Queue<Key, Waiter> {
     }
 
     /// A line takes turns again, if there is one.
-    pub(super) fn resume(&mut self, key: Key) {
+    pub(crate) fn resume(&mut self, key: Key) {
         if let Some(line) = self.lines.get_mut(&key)
             && line.aside
         {
@@ -93,7 +93,7 @@ impl<Key: Copy + Eq + Hash, Waiter> Queue<Key, Waiter> {
     }
 
     /// All lines take turns again.
-    pub(super) fn resume_all(&mut self) {
+    pub(crate) fn resume_all(&mut self) {
         for (key, line) in &mut self.lines {
             if line.aside {
                 line.aside = false;
@@ -103,7 +103,7 @@ impl<Key: Copy + Eq + Hash, Waiter> Queue<Key, Waiter> {
     }
 
     /// Takes somebody out; none if it is not there any more.
-    pub(super) fn leave(&mut self, key: Key, ticket: u64) -> Option<Waiter> {
+    pub(crate) fn leave(&mut self, key: Key, ticket: u64) -> Option<Waiter> {
         let line = self.lines.get_mut(&key)?;
         let waiter = line.waiters.remove(&ticket)?;
         self.waiting -= 1;
@@ -116,7 +116,7 @@ impl<Key: Copy + Eq + Hash, Waiter> Queue<Key, Waiter> {
 
     /// Takes out the last of the longest line, if that is still the longer one after `key` got one more. So nobody is kept
     /// out by those who fill the queue.
-    pub(super) fn displace_for(&mut self, key: Key) -> Option<Waiter> {
+    pub(crate) fn displace_for(&mut self, key: Key) -> Option<Waiter> {
         let own = self.lines.get(&key).map_or(0, |line| line.waiters.len());
         let longest = self.lines.values_mut().max_by_key(|line| line.waiters.len())?;
         if longest.waiters.len() <= own + 1 {
