@@ -138,7 +138,7 @@ async fn sessions_move_when_their_server_goes_and_when_it_dies() -> Result<()> {
         client.start(text.split_whitespace().map(str::to_owned).collect())
     };
 
-    let talking = talk(4, 50);
+    let talking = talk(4, 75);
     let restart = json!({"spec": {"template": {"metadata": {"annotations": {"e2e/restart": "1"}}}}});
     cluster.merge::<Deployment>(namespace, "web", restart).await?;
     cluster.rolled_out(namespace, "web").await?;
@@ -150,7 +150,7 @@ async fn sessions_move_when_their_server_goes_and_when_it_dies() -> Result<()> {
     ensure!(summary.opened == 4 && moved, "none of {pods:?}: {summary:?}");
     ensure!(summary.peers.keys().eq([&cluster.proxy_address(node).await?]), "{summary:?}");
 
-    let talking = talk(1, 30);
+    let talking = talk(1, 45);
     for pod in pods.keys() {
         process::kill("/weft-echo", &format!("POD_NAME={pod}")).await?;
         eventually("it is back", seconds(60), || async {
