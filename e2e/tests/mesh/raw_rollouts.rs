@@ -65,7 +65,7 @@ const SOONEST: u64 = 35;
 #[tokio::test]
 async fn connections_have_the_whole_grace_of_a_proxy_and_new_ones_go_to_the_next() -> Result<()> {
     let scene = Scene::with("e2e-raw-proxies", &["--set", &format!("proxy.drainDeadline={GRACE}s")]).await?;
-    let (cluster, namespace) = (&scene.cluster, &scene.namespace);
+    let cluster = &scene.cluster;
     ledger(&scene).await?;
     let (node, client) = scene.first()?;
     let old = eventually("only the proxies of now are there", seconds(90), || async {
