@@ -206,7 +206,7 @@ fn proxies(pods: &[Arc<Pod>]) -> Vec<Proxy> {
 
 /// The finding about a proxy that could not use what it was given.
 fn rejected(proxy: &Proxy, answer: &Confirmation) -> Option<Finding> {
-    let Confirmation { revision: _, rejected, failed_listeners, tripped: _, carrying: _ } = answer;
+    let Confirmation { revision: _, rejected, failed_listeners, tripped: _, carrying: _, denied: _ } = answer;
     let what = match (rejected, failed_listeners.first()) {
         (Some(rejection), _) => format!("refused its newest configuration: {}", rejection.reason),
         (None, Some(first)) => format!(

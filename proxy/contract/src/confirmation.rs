@@ -2,8 +2,11 @@
 //!
 //! In: nothing. Out: the types. The operator says `MeshReady` only after reading one of these.
 
-use crate::ServiceKey;
+use crate::{ServiceKey, Transport};
 use serde::{Deserialize, Serialize};
+
+/// The most [`Denial`]s that a proxy tells of; those that happened most often are told.
+pub const MOST_DENIALS: usize = 1000;
 
 /// Which configuration a proxy serves, and what went wrong with a newer one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,36 @@ pub struct Confirmation {
     /// Services with a limit of scope `cluster` that had requests in the last half minute; sorted.
     #[serde(default)]
     pub carrying: Vec<ServiceKey>,
+    /// Where access is audited, not enforced: what would have been refused in the last ten minutes; sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denied: Vec<Denial>,
+}
+
+/// Requests, connections or sessions that nothing grants, and that passed because access is only audited.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Denial {
+    /// The Service that was called.
+    pub service: ServiceKey,
+    /// The port of that Service.
+    pub port: u16,
+    /// The port's transport.
+    pub transport: Transport,
+    /// Who called; none where the address is nobody's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Caller>,
+    /// How often since the proxy started.
+    pub times: u64,
+}
+
+/// The ServiceAccount of a pod that called.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Caller {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// Its ServiceAccount.
+    pub service_account: String,
 }
 
 /// A circuit breaker that tripped.

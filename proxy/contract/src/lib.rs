@@ -30,7 +30,7 @@ pub use configuration::{
     Endpoint, Hints, Listener, NodeConfiguration, Port, Protocol, SCHEMA, Service, ServiceKey, SniRoute,
     Source, Transport,
 };
-pub use confirmation::{Confirmation, ListenerFailure, Rejection, Trip};
+pub use confirmation::{Caller, Confirmation, Denial, ListenerFailure, MOST_DENIALS, Rejection, Trip};
 pub use matching::{HeaderRegex, HttpMatch, REGEX_BYTES};
 pub use policy::Policy;
 pub use split::{Split, SplitBackend, SplitSticky};

@@ -73,7 +73,7 @@ struct Shown<'a> {
 }
 
 async fn configuration(State(status): State<Status>) -> Response {
-    let Confirmation { revision: _, rejected, failed_listeners, tripped: _, carrying: _ } =
+    let Confirmation { revision: _, rejected, failed_listeners, tripped: _, carrying: _, denied: _ } =
         status.confirmation();
     let plan = status.plan.load_full();
     let plan: Option<&Plan> = plan.as_deref();
