@@ -22,6 +22,8 @@ pub enum Cause {
     NotImplemented,
     /// The port is no longer that of a Service.
     NoService,
+    /// Access control: nothing grants this to who asks.
+    Denied,
     /// A rate limit.
     RateLimited,
     /// The bulkhead of the Service, the client or every endpoint is full, and so is its queue, or the wait was too long.
@@ -58,7 +60,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of metrics and docs.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::BadRequest,
         Self::HeadTooLarge,
         Self::BodyTooLarge,
@@ -66,6 +68,7 @@ impl Cause {
         Self::MethodRefused,
         Self::NotImplemented,
         Self::NoService,
+        Self::Denied,
         Self::RateLimited,
         Self::Overloaded,
         Self::BreakerOpen,
@@ -88,6 +91,7 @@ impl Cause {
     pub fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
+            Self::Denied => 403,
             Self::NoService => 404,
             Self::MethodRefused => 405,
             Self::RequestTimeout => 408,
@@ -109,6 +113,7 @@ impl Cause {
         match self {
             Self::Answered => 0,
             Self::DeadlineExceeded | Self::TryTimeout | Self::IdleTimeout => 4, // DEADLINE_EXCEEDED
+            Self::Denied => 7,                                                  // PERMISSION_DENIED
             Self::RateLimited | Self::HeadTooLarge | Self::BodyTooLarge => 8,   // RESOURCE_EXHAUSTED
             Self::NoService | Self::MethodRefused | Self::NotImplemented => 12, // UNIMPLEMENTED
             Self::BadRequest | Self::Internal | Self::BadAnswer => 13,          // INTERNAL
@@ -133,7 +138,7 @@ impl Cause {
             | Self::BodyTooLarge
             | Self::RequestTimeout
             | Self::NotImplemented => "http_request_error",
-            Self::MethodRefused | Self::RateLimited | Self::Fault => "http_request_denied",
+            Self::MethodRefused | Self::Denied | Self::RateLimited | Self::Fault => "http_request_denied",
             Self::NoService => "destination_not_found",
             Self::Overloaded => "connection_limit_reached",
             Self::BreakerOpen | Self::NoEndpoint => "destination_unavailable",
@@ -160,6 +165,7 @@ impl Cause {
             Self::MethodRefused => "method_refused",
             Self::NotImplemented => "not_implemented",
             Self::NoService => "no_service",
+            Self::Denied => "denied",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::BreakerOpen => "breaker_open",
@@ -189,6 +195,7 @@ impl Cause {
             Self::MethodRefused => "this method is not forwarded",
             Self::NotImplemented => "this is not forwarded",
             Self::NoService => "this port is no longer served",
+            Self::Denied => "this is not granted to you",
             Self::RateLimited => "too many requests",
             Self::Overloaded => "too many requests are under way",
             Self::BreakerOpen => "the circuit breaker is open",

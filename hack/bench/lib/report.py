@@ -116,7 +116,7 @@ def report(run: dict) -> str:
     for scenario, write in (("latency", latency), ("memory", memory)):
         if records.of(scenario):
             parts.append(f"## {scenario}\n\n{write(records)}")
-    for scenario in ("policies", "services"):
+    for scenario in ("policies", "services", "access"):
         if records.of(scenario):
             parts.append(f"## {scenario}\n\n{against_first(records, scenario)}")
     if run["skipped"]:

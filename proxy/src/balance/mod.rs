@@ -25,6 +25,7 @@ mod hash;
 mod in_flight;
 mod locality;
 mod maglev;
+mod only;
 mod outcome;
 mod outlier;
 mod p2c;
@@ -37,12 +38,13 @@ mod window;
 pub use dice::Dice;
 pub use hash::{hash, hash_address};
 pub use in_flight::InFlight;
+pub use only::{Kinds, Only};
 pub use outcome::Outcome;
 pub use state::EndpointState;
 
 use clock::{Clock, Ticks, nanoseconds};
 use dice::Roll;
-use field::{Choice, Field, Leniency};
+use field::{Choice, Field, Leniency, is_open};
 use group::Group;
 use locality::{Distances, Tiers};
 use maglev::Maglev;
@@ -108,6 +110,8 @@ pub struct Want<'a> {
     pub sticky: Option<&'a [u8]>,
     /// What was tried already, and will not be picked again.
     pub tried: &'a [SocketAddr],
+    /// The only ones that may be picked; none where all may.
+    pub only: Option<&'a Only>,
 }
 
 /// Why no endpoint was picked.
@@ -188,7 +192,7 @@ impl Balancer {
         let now = self.clock.ticks(now);
         for _ in 0..CHARGES {
             let roll = dice.roll();
-            let Some(choice) = self.choose(&self.field(want.tried, dice, now), want, roll) else { break };
+            let Some(choice) = self.choose(&self.field(want, dice, now), want, roll) else { break };
             if let Some(in_flight) = InFlight::charge(choice, self.most_in_flight, now, roll) {
                 return Ok(in_flight);
             }
@@ -221,7 +225,7 @@ impl Balancer {
     #[must_use]
     pub fn census(&self, now: Instant) -> Census {
         let dice = Dice::new(0);
-        let available = self.field(&[], &dice, self.clock.ticks(now)).admitted().count();
+        let available = self.field(&Want::default(), &dice, self.clock.ticks(now)).admitted().count();
         let ejected = self.endpoints.iter().filter(|state| !state.health.takes_part()).count();
         Census { available, ejected, total: self.endpoints.len() }
     }
@@ -237,10 +241,11 @@ impl Balancer {
         self.endpoints.iter().for_each(|state| state.retire());
     }
 
-    fn field<'a>(&'a self, tried: &'a [SocketAddr], dice: &'a Dice, now: Ticks) -> Field<'a> {
+    fn field<'a>(&'a self, want: &Want<'a>, dice: &'a Dice, now: Ticks) -> Field<'a> {
         Field {
             endpoints: &self.endpoints,
-            tried,
+            tried: want.tried,
+            only: want.only,
             leniency: Leniency::Strict,
             most_in_flight: self.most_in_flight,
             slow_start: self.slow_start,
@@ -279,9 +284,10 @@ impl Balancer {
     }
 
     fn why_none(&self, want: &Want<'_>) -> NoEndpoint {
-        if self.endpoints.is_empty() {
+        let mut open = self.endpoints.iter().filter(|state| is_open(want.only, state)).peekable();
+        if open.peek().is_none() {
             NoEndpoint::NoneReady
-        } else if self.endpoints.iter().all(|state| want.tried.contains(&state.address)) {
+        } else if open.all(|state| want.tried.contains(&state.address)) {
             NoEndpoint::AllTried
         } else {
             NoEndpoint::Full

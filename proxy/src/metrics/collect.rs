@@ -3,6 +3,8 @@
 //! In: the plan, at each scrape. Out: its series. A route without traffic has none, so that a mesh of thousands of
 //! Services costs a scrape only what is used on this node.
 
+mod backends;
+
 use super::{BUCKETS, Traffic};
 use crate::{
     cause::Cause,
@@ -39,6 +41,8 @@ impl Collector for Routes {
         durations(&mut encoder, &plan)?;
         failures(&mut encoder, &plan)?;
         own_answers(&mut encoder, &plan)?;
+        denied(&mut encoder, &plan)?;
+        backends::encode(&mut encoder, &plan)?;
         retries(&mut encoder, &plan)?;
         endpoints(&mut encoder, &plan)?;
         breakers(&mut encoder, &plan)?;
@@ -64,7 +68,11 @@ fn with<'a>(route: &'a Route, port: &'a str, name: &'static str, value: &'a str)
     [namespace, service, port, (name, value)]
 }
 
-fn count(encoder: &mut MetricEncoder<'_>, labels: &Labels<'_, 4>, number: u64) -> fmt::Result {
+fn count<const COUNT: usize>(
+    encoder: &mut MetricEncoder<'_>,
+    labels: &Labels<'_, COUNT>,
+    number: u64,
+) -> fmt::Result {
     if number == 0 {
         return Ok(());
     }
@@ -92,18 +100,23 @@ fn durations(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
         None,
         MetricType::Histogram,
     )?;
-    each(plan, |route, port, traffic| {
-        let bounds = BUCKETS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::MAX]);
-        let counts = traffic.durations.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        let total = buckets.iter().map(|(_, count)| count).sum();
-        if total == 0 {
-            return Ok(());
-        }
-        let sum = traffic.durations.microseconds.load(Ordering::Relaxed) as f64 / 1e6;
-        let labels = labels(route, port);
-        metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, total, &buckets, None)
-    })
+    each(plan, |route, port, traffic| histogram(&mut metric, &labels(route, port), traffic))
+}
+
+fn histogram<const COUNT: usize>(
+    metric: &mut MetricEncoder<'_>,
+    labels: &Labels<'_, COUNT>,
+    traffic: &Traffic,
+) -> fmt::Result {
+    let bounds = BUCKETS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::MAX]);
+    let counts = traffic.durations.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+    let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+    let total = buckets.iter().map(|(_, count)| count).sum();
+    if total == 0 {
+        return Ok(());
+    }
+    let sum = traffic.durations.microseconds.load(Ordering::Relaxed) as f64 / 1e6;
+    metric.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, total, &buckets, None)
 }
 
 fn failures(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
@@ -130,6 +143,20 @@ fn own_answers(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result 
     each(plan, |route, port, traffic| {
         Cause::ALL.iter().zip(&traffic.own).try_for_each(|(cause, counter)| {
             count(&mut metric, &with(route, port, "flag", cause.flag()), counter.load(Ordering::Relaxed))
+        })
+    })
+}
+
+fn denied(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "denied",
+        "Requests, connections and sessions that nothing grants, refused or let through",
+        None,
+        MetricType::Counter,
+    )?;
+    each(plan, |route, port, traffic| {
+        ["enforce", "audit"].iter().zip(&traffic.denied).try_for_each(|(mode, counter)| {
+            count(&mut metric, &with(route, port, "mode", mode), counter.load(Ordering::Relaxed))
         })
     })
 }

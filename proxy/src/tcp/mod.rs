@@ -52,7 +52,7 @@ async fn connect(
     let mut tried: Vec<SocketAddr> = Vec::new();
     while tried.len() < TRIES {
         let started = Instant::now();
-        let want = Want { key, sticky: None, tried: &tried };
+        let want = Want { key, sticky: None, tried: &tried, only: None };
         let Ok(mut endpoint) = route.balancer.pick(&want, dice, started) else { break };
         let address = endpoint.address();
         let opened = timeout(connect_timeout, open(address)).await.unwrap_or_else(|late| Err(late.into()));

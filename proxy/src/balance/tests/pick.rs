@@ -203,7 +203,7 @@ proptest! {
         let dice = Dice::new(seed);
         let mut tried = Vec::new();
         let error = loop {
-            let want = Want { key, sticky: Some(cookie.as_bytes()), tried: &tried };
+            let want = Want { key, sticky: Some(cookie.as_bytes()), tried: &tried, only: None };
             match balancer.pick(&want, &dice, setup.at(2.0)) {
                 Ok(picked) => {
                     prop_assert!(!tried.contains(&picked.address()));

@@ -52,6 +52,8 @@ pub struct Tried {
 struct Course<'a> {
     worker: &'a Worker,
     route: &'a Arc<Route>,
+    /// Whose endpoints are tried; another one's than the route's where that is split.
+    side: &'a Route,
     call: &'a Call,
     tried: Vec<SocketAddr>,
     tries: u32,
@@ -78,7 +80,7 @@ pub async fn tries<C: Client>(
     deadlines: &mut Deadlines,
     record: &mut Record,
 ) -> Result<Tried, Failed> {
-    let mut course = Course { worker, route, call, tried: Vec::new(), tries: 0, last: None };
+    let mut course = Course { worker, route, side: &admitted.way.side, call, tried: Vec::new(), tries: 0, last: None };
     let mut replay = Replay::new(call, course.keeps(admitted), route.chain.body_bytes());
     loop {
         let started = if course.tries == 0 { admitted.ready } else { Instant::now() };
@@ -180,17 +182,17 @@ async fn connect<C: Client>(
     alarm: &mut Alarm,
     deadlines: &Deadlines,
 ) -> Result<Result<Exchange, Error>, Failed> {
-    let Course { worker, route, call, .. } = course;
+    let Course { worker, route, side, call, .. } = course;
     let upgrade = call.upgrade.is_some();
     // After a stale connection the next ones of the pool may be stale too, so a second try opens its own.
     if course.tries <= 1
-        && let Some(exchange) = worker.pool.kept(endpoint.state(), &route.upstream, upgrade)
+        && let Some(exchange) = worker.pool.kept(endpoint.state(), &side.upstream, upgrade)
     {
         return Ok(Ok(exchange));
     }
     let limit = route.policy.timeouts.connect.unwrap_or(worker.limits.connect);
     // On the heap, for it is rare and large: every exchange would be as large otherwise.
-    let open = Box::pin(worker.pool.open(endpoint.state(), &route.upstream, upgrade, limit));
+    let open = Box::pin(worker.pool.open(endpoint.state(), &side.upstream, upgrade, limit));
     match admit::while_there(client, alarm, deadlines, open).await {
         // The time of this try alone is over, and nothing was sent.
         Err(Failed::Answer(answer)) if answer.cause == Cause::TryTimeout => Ok(Err(Error::Late)),
@@ -290,8 +292,13 @@ impl Course<'_> {
     }
 
     fn pick(&self, admitted: &Admitted, now: Instant) -> Result<InFlight, Failed> {
-        let balancer = &self.route.balancer;
-        let want = Want { key: admitted.key, sticky: admitted.sticky.as_deref(), tried: &self.tried };
+        let balancer = &self.side.balancer;
+        let want = Want {
+            key: admitted.key,
+            sticky: admitted.sticky.as_deref(),
+            tried: &self.tried,
+            only: admitted.way.only.as_ref(),
+        };
         let picked = match balancer.pick(&want, &self.worker.dice, now) {
             // There is no other one, and the last try may have failed by bad luck alone.
             Err(NoEndpoint::AllTried) => balancer.pick(&Want { tried: &[], ..want }, &self.worker.dice, now),
@@ -301,7 +308,7 @@ impl Course<'_> {
             if let Some(cause) = self.last {
                 return cause.into();
             }
-            let target = &self.route.target;
+            let target = &self.side.target;
             let answer = |cause, text| {
                 let text = format!("no endpoint of {}:{} {text}", target.service, target.port);
                 Answer::of(cause).with_text(text)
@@ -350,7 +357,7 @@ impl Course<'_> {
             Again::AfterBackoff => retry::pause(retry, self.tries, &self.worker.dice),
         };
         // What asks to be left alone is not asked again before; another endpoint may be.
-        let others = self.route.balancer.endpoints().len() > self.tried.len();
+        let others = self.side.balancer.endpoints().len() > self.tried.len();
         let pause = if others { pause } else { asked.map_or(pause, |asked| asked.max(pause)) };
         admit::while_there(client, alarm, deadlines, sleep(pause)).await
     }
