@@ -100,8 +100,8 @@ impl Serve for Carry {
     fn serve(&self, stream: TcpStream, arrival: Arrival) -> impl Future<Output = ()> + Send + 'static {
         let plan = self.status.plan.load();
         let route = plan.as_ref().and_then(|plan| route(plan, &arrival.target));
-        let (engine, dice, connect_timeout) =
-            (self.engine.clone(), Arc::clone(&self.dice), self.connect_timeout);
+        let (engine, status, dice, connect_timeout) =
+            (self.engine.clone(), self.status.clone(), Arc::clone(&self.dice), self.connect_timeout);
         async move {
             // Its listener went in this moment.
             let Some(route) = route else { return };
@@ -113,7 +113,7 @@ impl Serve for Carry {
                     engine.serve(stream, arrival).await;
                 }
                 // On the heap: the task of an HTTP connection at rest would be as large.
-                Protocol::Tcp => Box::pin(tcp::serve(stream, route, &dice, connect_timeout)).await,
+                Protocol::Tcp => Box::pin(tcp::serve(stream, arrival, status, dice, connect_timeout)).await,
                 // Its listener has no connections.
                 Protocol::Udp => {}
             }

@@ -69,9 +69,8 @@ impl Access {
         before: Option<(&Self, &NodeConfiguration)>,
     ) -> Option<Self> {
         let AccessControl { mode, grants } = configuration.access.as_ref()?;
-        let same_grants = before.filter(|(_, before)| {
-            before.access.as_ref().is_some_and(|before| before.grants == *grants)
-        });
+        let same_grants = before
+            .filter(|(_, before)| before.access.as_ref().is_some_and(|before| before.grants == *grants));
         let same_sources = same_grants.filter(|(_, before)| before.sources == configuration.sources);
         let grants = match same_grants {
             Some((before, _)) => Arc::clone(&before.grants),

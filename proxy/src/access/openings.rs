@@ -197,9 +197,11 @@ impl Opening {
             let _ = holding.try_for_each(|(_, set)| add(set)); // it stops when all is open
             return;
         }
-        matcher.each(subject, |place| match self.matching.binary_search_by_key(&place, |(place, _)| *place) {
-            Ok(found) => add(&self.matching[found].1),
-            Err(_) => ControlFlow::Continue(()),
+        matcher.each(subject, |place| {
+            match self.matching.binary_search_by_key(&place, |(place, _)| *place) {
+                Ok(found) => add(&self.matching[found].1),
+                Err(_) => ControlFlow::Continue(()),
+            }
         });
     }
 }

@@ -125,7 +125,8 @@ const GET: Option<(&Method, &str)> = Some((&Method::GET, "/a"));
 
 /// Pods 1 and 2 are clients, 11 and 12 endpoints.
 fn simple(grants: Vec<Grant>, transport: Transport) -> Plan {
-    let sources = vec![pod(1, "one", &["bound"]), pod(2, "two", &[]), pod(11, "web", &[]), pod(12, "web", &[])];
+    let sources =
+        vec![pod(1, "one", &["bound"]), pod(2, "two", &[]), pod(11, "web", &[]), pod(12, "web", &[])];
     plan(configuration(grants, sources, port(transport, &[(11, 8080), (12, 8080)])), None)
 }
 
@@ -154,7 +155,10 @@ fn nothing_is_open_but_what_is_granted() {
         assert_eq!(open(&simple(grants.clone(), Transport::Tcp), 1, GET), None, "{grants:?}");
     }
     for port in [PodPort::Number(8080), PodPort::Name("http".into())] {
-        assert_eq!(open(&simple(vec![Grant { port: Some(port), ..tcp(vec![]) }], Transport::Tcp), 1, GET), all);
+        assert_eq!(
+            open(&simple(vec![Grant { port: Some(port), ..tcp(vec![]) }], Transport::Tcp), 1, GET),
+            all
+        );
     }
 }
 
@@ -223,7 +227,8 @@ fn an_address_that_two_pods_seem_to_have_is_nobodys() {
 
 #[test]
 fn an_address_is_the_same_in_both_ways_of_writing_it() {
-    let plan = simple(vec![Grant { tcp: Some(vec![]), ..grant(account("web"), &[account("one")]) }], Transport::Tcp);
+    let plan =
+        simple(vec![Grant { tcp: Some(vec![]), ..grant(account("web"), &[account("one")]) }], Transport::Tcp);
     let mapped = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped();
     assert!(way(&plan, &plan.routes()[&10_000], mapped.into(), Asked::Raw).is_ok());
 }
@@ -257,13 +262,14 @@ fn audited_access_passes_and_is_told() {
     assert_eq!(open(&first, 99, None), Some(vec![11]));
     let second = plan(audited, Some(&first));
     let told = second.access.as_ref().unwrap().ledger.denials(Instant::now());
-    let accounts: Vec<_> = told.iter().map(|denial| denial.source.as_ref().map(|source| &*source.service_account)).collect();
+    let accounts: Vec<_> =
+        told.iter().map(|denial| denial.source.as_ref().map(|source| &*source.service_account)).collect();
     assert_eq!(accounts, [None, Some("one")]);
 }
 
 #[test]
 fn what_did_not_change_is_the_same_gate() {
-    let to = || Grant { http: Some(vec![path("/[a]")]), ..grant(account("web"), &[account("one")]) };
+    let to = || Grant { http: Some(vec![path("/[ac]")]), ..grant(account("web"), &[account("one")]) };
     let sources = || vec![pod(1, "one", &[]), pod(11, "web", &[])];
     let first = plan(configuration(vec![to()], sources(), port(Transport::Tcp, &[(11, 80)])), None);
     let more = [sources(), vec![pod(20, "else", &[])]].concat();
@@ -302,7 +308,8 @@ fn what_goes_on_ends_with_its_grant() {
 fn what_is_held_is_cut_by_the_plan_that_takes_its_grant() {
     let to = Grant { tcp: Some(vec![]), ..grant(account("web"), &[account("one")]) };
     let sources = vec![pod(1, "one", &[]), pod(11, "web", &[])];
-    let first = Arc::new(plan(configuration(vec![to], sources.clone(), port(Transport::Tcp, &[(11, 80)])), None));
+    let first =
+        Arc::new(plan(configuration(vec![to], sources.clone(), port(Transport::Tcp, &[(11, 80)])), None));
     let second = Arc::new(plan(configuration(vec![], sources, port(Transport::Tcp, &[(11, 80)])), None));
     let shared = crate::plan::SharedPlan::default();
     let held = Held::default();
@@ -371,15 +378,25 @@ fn any_grant() -> impl Strategy<Value = Grant> {
         1 => (1_u16..4).prop_map(|port| Some(PodPort::Number(port))),
         1 => "http|grpc".prop_map(|name| Some(PodPort::Name(name))),
     ];
-    let matches = prop::collection::vec(prop::option::of("/[ab]{0,2}").prop_map(|path| HttpMatch { path, ..HttpMatch::default() }), 0..7);
+    let matches = prop::collection::vec(
+        prop::option::of("/[ab]{0,2}").prop_map(|path| HttpMatch { path, ..HttpMatch::default() }),
+        0..7,
+    );
     let http = prop::option::of(matches);
     (principal(), prop::collection::vec(principal(), 0..4), pod_port, ports(), ports(), http).prop_map(
-        |(destination, sources, port, tcp, udp, http)| Grant { port, tcp, udp, http, ..grant(destination, &sources) },
+        |(destination, sources, port, tcp, udp, http)| Grant {
+            port,
+            tcp,
+            udp,
+            http,
+            ..grant(destination, &sources)
+        },
     )
 }
 
 fn any_configuration() -> impl Strategy<Value = NodeConfiguration> {
-    let pods = prop::collection::vec((0_u8..8, "[abc]", prop::sample::subsequence(vec!["a", "b", "c"], 0..3)), 0..9);
+    let pods =
+        prop::collection::vec((0_u8..8, "[abc]", prop::sample::subsequence(vec!["a", "b", "c"], 0..3)), 0..9);
     let endpoints = prop::collection::btree_set((0_u8..8, 1_u16..4), 0..6);
     (prop::collection::vec(any_grant(), 0..8), pods, endpoints, any::<bool>()).prop_map(
         |(grants, pods, endpoints, udp)| {
@@ -431,7 +448,10 @@ fn a_thousand_targets_are_compiled_once() {
         .map(|number| Grant {
             name: format!("target-{number:04}"),
             http: Some(vec![path(&format!("/route-{number:04}/[a-z]+"))]),
-            ..grant(account("web"), &(0..10).map(|pod| account(&format!("{number}-{pod}"))).collect::<Vec<_>>())
+            ..grant(
+                account("web"),
+                &(0..10).map(|pod| account(&format!("{number}-{pod}"))).collect::<Vec<_>>(),
+            )
         })
         .collect();
     let sources = vec![pod(1, "567-3", &[]), pod(11, "web", &[])];

@@ -43,8 +43,7 @@ impl<'a> Field<'a> {
             Leniency::DespitePushback => state.health.takes_part(),
             Leniency::DespiteFailing => true,
         };
-        good
-            && state.in_flight() < self.most_in_flight
+        good && state.in_flight() < self.most_in_flight
             && !self.tried.contains(&state.address)
             && is_open(self.only, state)
     }

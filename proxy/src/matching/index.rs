@@ -69,11 +69,7 @@ impl Index {
     }
 
     /// Shows the texts that match.
-    pub(super) fn each(
-        &self,
-        text: &[u8],
-        mut visit: impl FnMut(u32) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
+    pub(super) fn each(&self, text: &[u8], mut visit: impl FnMut(u32) -> ControlFlow<()>) -> ControlFlow<()> {
         let mut place = self.nodes.partition_point(|node| *node.prefix <= *text).checked_sub(1);
         while let Some(index) = place {
             let node = &self.nodes[index];

@@ -127,12 +127,16 @@ impl Matcher {
     /// Whether this one holds.
     #[must_use]
     pub fn holds(&self, place: usize, subject: &Subject<'_>) -> bool {
-        self.conditions
-            .get(place)
-            .is_some_and(|condition| condition.as_ref().is_some_and(|condition| condition.holds(subject, false)))
+        self.conditions.get(place).is_some_and(|condition| {
+            condition.as_ref().is_some_and(|condition| condition.holds(subject, false))
+        })
     }
 
-    fn walk(&self, subject: &Subject<'_>, visit: &mut impl FnMut(usize) -> ControlFlow<()>) -> ControlFlow<()> {
+    fn walk(
+        &self,
+        subject: &Subject<'_>,
+        visit: &mut impl FnMut(usize) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let mut show = |ids: &[u32], path_matches: bool| {
             ids.iter().try_for_each(|id| match &self.conditions[*id as usize] {
                 Some(condition) if condition.holds(subject, path_matches) => visit(*id as usize),

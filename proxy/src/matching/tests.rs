@@ -62,7 +62,7 @@ fn a_path_matches_from_its_beginning_and_without_its_query() {
         ("/x=1", "/?x=1", false),
         ("/a\\?b", "/a?b", false),
         ("(?x) /api # the API", "/api/1", true),
-        ("(?x) /[a] # the API", "/a", true),
+        ("(?x) /[ac] # the API", "/a", true),
         ("/a)|(?:/b", "/b", false),
         ("/caf\u{e9}", "/caf\u{e9}", true),
     ] {
@@ -72,7 +72,8 @@ fn a_path_matches_from_its_beginning_and_without_its_query() {
 
 #[test]
 fn dot_segments_are_no_way_around_a_path() {
-    for target in ["/public/../secret", "/public/%2e%2e/secret", "/public/..%2fsecret", "/public/..;a/secret"] {
+    for target in ["/public/../secret", "/public/%2e%2e/secret", "/public/..%2fsecret", "/public/..;a/secret"]
+    {
         assert!(!get("/public/", target), "{target}");
         assert!(!get("/secret", target), "{target}: as it came it begins otherwise");
     }
@@ -83,7 +84,9 @@ fn dot_segments_are_no_way_around_a_path() {
 #[test]
 fn methods_are_compared_to_the_letter() {
     let wanted = HttpMatch { methods: vec!["GET".into(), "PURGE".into()], ..HttpMatch::default() };
-    for (method, expected) in [("GET", true), ("PURGE", true), ("POST", false), ("get", false), ("PURGES", false)] {
+    for (method, expected) in
+        [("GET", true), ("PURGE", true), ("POST", false), ("get", false), ("PURGES", false)]
+    {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         assert_eq!(matches(&wanted, &method, "/", &[]), expected, "{method}");
     }
@@ -92,10 +95,16 @@ fn methods_are_compared_to_the_letter() {
 #[test]
 fn a_header_matches_anywhere_in_any_of_its_lines() {
     let wanted = HttpMatch { headers: vec![header("x-user", "t|True"), header("x-b", "^b$")], ..path("/a") };
-    let yes: &[&[(&str, &str)]] =
-        &[&[("x-user", "true"), ("x-b", "b")], &[("x-user", "no"), ("x-user", "it"), ("x-b", "a"), ("x-b", "b")]];
-    let no: &[&[(&str, &str)]] =
-        &[&[("x-user", "no"), ("x-b", "b")], &[("x-user", "true")], &[("x-user", "true"), ("x-b", "bb")], &[]];
+    let yes: &[&[(&str, &str)]] = &[
+        &[("x-user", "true"), ("x-b", "b")],
+        &[("x-user", "no"), ("x-user", "it"), ("x-b", "a"), ("x-b", "b")],
+    ];
+    let no: &[&[(&str, &str)]] = &[
+        &[("x-user", "no"), ("x-b", "b")],
+        &[("x-user", "true")],
+        &[("x-user", "true"), ("x-b", "bb")],
+        &[],
+    ];
     assert!(yes.iter().all(|fields| matches(&wanted, &Method::GET, "/a/1", fields)));
     assert!(!no.iter().any(|fields| matches(&wanted, &Method::GET, "/a/1", fields)));
     assert!(!yes.iter().any(|fields| matches(&wanted, &Method::GET, "/b", fields)));
@@ -120,24 +129,27 @@ fn a_regular_expression_is_not_run_on_more_than_it_may_be() {
     let fields = HeaderMap::new();
     let subject = Subject::new(&Method::GET, long.as_bytes(), &fields);
     let holding = |list: &[HttpMatch]| fuzz::fast(list, &subject);
-    assert_eq!(holding(&[path("/a/b*$"), path("/a/"), path("/[a]/")]), [1]);
+    assert_eq!(holding(&[path("/a/b*$"), path("/a/"), path("/[ac]/")]), [1]);
     // Nor where there are so many that they are run in one pass.
-    let many: Vec<HttpMatch> = (0..20).map(|number| path(&format!("/[a]/b{{{number}}}"))).collect();
+    let many: Vec<HttpMatch> = (0..20).map(|number| path(&format!("/[ac]/b{{{number}}}"))).collect();
     assert!(holding(&many).is_empty());
 }
 
 #[test]
 fn of_a_thousand_conditions_those_that_hold_are_found() {
     let mut list: Vec<HttpMatch> = (0..1000).map(|number| path(&format!("/route-{number:04}/"))).collect();
-    list.extend((0..1000).map(|number| path(&format!("/[r]egex-{number:04}/[0-9]+$"))));
+    list.extend((0..1000).map(|number| path(&format!("/[rR]egex-{number:04}/[0-9]+$"))));
     list.extend((0..1000).map(|number| HttpMatch {
         headers: vec![header("x-user", &format!("^user-{number:04}$"))],
         ..path("/same")
     }));
     let fields = fields(&[("x-user", "user-0123")]);
-    for (target, expected) in
-        [("/route-0567/a", vec![567]), ("/regex-0999/17", vec![1999]), ("/same/1", vec![2123]), ("/none", vec![])]
-    {
+    for (target, expected) in [
+        ("/route-0567/a", vec![567]),
+        ("/regex-0999/17", vec![1999]),
+        ("/same/1", vec![2123]),
+        ("/none", vec![]),
+    ] {
         let subject = Subject::new(&Method::GET, target.as_bytes(), &fields);
         assert_eq!(fuzz::fast(&list, &subject), expected, "{target}");
     }
@@ -146,7 +158,7 @@ fn of_a_thousand_conditions_those_that_hold_are_found() {
 #[test]
 fn equal_lists_have_one_matcher_from_plan_to_plan() {
     let mut first = Compiling::after(None);
-    let (one, other) = (vec![path("/a"), path("/[b]")], vec![path("/[b]"), path("/c")]);
+    let (one, other) = (vec![path("/a"), path("/[bc]")], vec![path("/[bc]"), path("/c")]);
     let matcher = first.matcher(&one);
     assert!(Arc::ptr_eq(&matcher, &first.matcher(&one.clone())));
     let first = first.finish();
@@ -164,24 +176,24 @@ fn equal_lists_have_one_matcher_from_plan_to_plan() {
 fn regex() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => "[ab/]{1,3}",
-        Just("/".to_owned()),
-        Just(".*".to_owned()),
-        Just(".+".to_owned()),
-        Just("[ab]".to_owned()),
-        Just("[^/]+".to_owned()),
-        Just("a?".to_owned()),
-        Just("(a|b)".to_owned()),
-        Just("(/a)?".to_owned()),
-        Just("(?i)A".to_owned()),
-        Just("\\.".to_owned()),
-        Just("^".to_owned()),
-        Just("$".to_owned()),
-        Just("|".to_owned()),
-        Just("\\b".to_owned()),
-        Just("(?m)^".to_owned()),
-        Just("(".to_owned()),
-        Just("(?x) #a".to_owned()),
-        Just("(?-u:\\xff)".to_owned()),
+        1 => Just("/".to_owned()),
+        1 => Just(".*".to_owned()),
+        1 => Just(".+".to_owned()),
+        1 => Just("[ab]".to_owned()),
+        1 => Just("[^/]+".to_owned()),
+        1 => Just("a?".to_owned()),
+        1 => Just("(a|b)".to_owned()),
+        1 => Just("(/a)?".to_owned()),
+        1 => Just("(?i)A".to_owned()),
+        1 => Just("\\.".to_owned()),
+        1 => Just("^".to_owned()),
+        1 => Just("$".to_owned()),
+        1 => Just("|".to_owned()),
+        1 => Just("\\b".to_owned()),
+        1 => Just("(?m)^".to_owned()),
+        1 => Just("(".to_owned()),
+        1 => Just("(?x) #a".to_owned()),
+        1 => Just("(?-u:\\xff)".to_owned()),
     ];
     prop::collection::vec(piece, 0..5).prop_map(|pieces| pieces.concat())
 }
@@ -197,7 +209,7 @@ fn condition() -> impl Strategy<Value = HttpMatch> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn the_fast_matcher_says_what_the_slow_one_says(
         list in prop::collection::vec(condition(), 0..12),

@@ -123,7 +123,8 @@ impl<'a> Compiler<'a> {
         let policy = Arc::new(service.policy.clone());
         let matches = service.split.as_ref().and_then(|split| split.matches.as_ref());
         let matcher = matches.map(|list| self.matching.matcher(list));
-        let routes = service.ports.iter().filter_map(|port| self.route(service, &policy, port, matcher.as_ref()));
+        let routes =
+            service.ports.iter().filter_map(|port| self.route(service, &policy, port, matcher.as_ref()));
         routes.collect()
     }
 

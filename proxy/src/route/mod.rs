@@ -14,7 +14,8 @@ pub use upstream::Upstream;
 pub use way::{NoWay, Stay, Way, open, way};
 
 use crate::{
-    access::Gate, balance::Balancer, metrics::Traffic, middleware::Chain, plan::Plan, retry::Budget, split::Split,
+    access::Gate, balance::Balancer, metrics::Traffic, middleware::Chain, plan::Plan, retry::Budget,
+    split::Split,
 };
 use std::sync::Arc;
 use weft_contract::{Policy, Port, Protocol, ServiceKey, Transport};

@@ -2,8 +2,8 @@
 
 use std::net::Ipv4Addr;
 use weft_contract::{
-    AccessControl, AccessMode, Grant, HttpMatch, NodeConfiguration, Principal, PrincipalKind, SCHEMA, Service,
-    Source,
+    AccessControl, AccessMode, Grant, HttpMatch, NodeConfiguration, Principal, PrincipalKind, SCHEMA,
+    Service, Source,
 };
 
 /// A configuration without access control, whose pods are 127.0.0.N with these ServiceAccounts.

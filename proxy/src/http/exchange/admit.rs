@@ -15,7 +15,10 @@ use crate::{
     route::{NoWay, Route, Way},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderValue, Method, header::{SEC_WEBSOCKET_KEY, SET_COOKIE}};
+use http::{
+    HeaderValue, Method,
+    header::{SEC_WEBSOCKET_KEY, SET_COOKIE},
+};
 use std::{
     future::{Future, poll_fn},
     net::IpAddr,
@@ -108,9 +111,8 @@ pub fn admit(
     admitted.changes.response.extend(cookie.map(|cookie| Edit::Add(SET_COOKIE, cookie)));
     let balancer = &admitted.way.side.balancer;
     admitted.key = balancer.hash_key().and_then(|key| hash(key, &request));
-    admitted.sticky = balancer
-        .sticky()
-        .and_then(|sticky| middleware::cookie(request.fields, &sticky.name, <[u8]>::to_vec));
+    admitted.sticky =
+        balancer.sticky().and_then(|sticky| middleware::cookie(request.fields, &sticky.name, <[u8]>::to_vec));
     Ok(admitted)
 }
 

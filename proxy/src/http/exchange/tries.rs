@@ -80,7 +80,8 @@ pub async fn tries<C: Client>(
     deadlines: &mut Deadlines,
     record: &mut Record,
 ) -> Result<Tried, Failed> {
-    let mut course = Course { worker, route, side: &admitted.way.side, call, tried: Vec::new(), tries: 0, last: None };
+    let mut course =
+        Course { worker, route, side: &admitted.way.side, call, tried: Vec::new(), tries: 0, last: None };
     let mut replay = Replay::new(call, course.keeps(admitted), route.chain.body_bytes());
     loop {
         let started = if course.tries == 0 { admitted.ready } else { Instant::now() };

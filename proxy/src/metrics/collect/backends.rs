@@ -32,10 +32,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::R
     each_backend(plan, |labels, traffic| count(&mut metric, labels, traffic.begun.load(Ordering::Relaxed)))
 }
 
-fn each_backend(
-    plan: &Plan,
-    mut show: impl FnMut(&Labels<'_, 4>, &Traffic) -> fmt::Result,
-) -> fmt::Result {
+fn each_backend(plan: &Plan, mut show: impl FnMut(&Labels<'_, 4>, &Traffic) -> fmt::Result) -> fmt::Result {
     each(plan, |route: &Route, port, _| {
         let Some(split) = &route.split else { return Ok(()) };
         let [namespace, service, port] = labels(route, port);
