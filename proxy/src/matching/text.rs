@@ -38,7 +38,7 @@ pub(super) enum Test {
     /// Nothing follows the prefix.
     Equals,
     /// This is somewhere in it.
-    Contains(Finder<'static>),
+    Contains(Box<Finder<'static>>),
     /// It ends so.
     Ends(Vec<u8>),
     /// This matches.
@@ -89,7 +89,7 @@ impl Text {
         let (prefix, test) = match (at_start, at_end) {
             (true, false) => (bytes, Test::Begins),
             (true, true) => (bytes, Test::Equals),
-            (false, false) => (Vec::new(), Test::Contains(Finder::new(&bytes).into_owned())),
+            (false, false) => (Vec::new(), Test::Contains(Box::new(Finder::new(&bytes).into_owned()))),
             (false, true) => (Vec::new(), Test::Ends(bytes)),
         };
         Self { prefix, test, pattern }
