@@ -9,6 +9,7 @@ use regex_syntax::{
     ParserBuilder,
     hir::{Hir, HirKind, Look},
 };
+use std::sync::OnceLock;
 use weft_contract::REGEX_BYTES;
 
 /// Where a text has to match.
@@ -25,6 +26,8 @@ pub(super) enum Anchor {
 pub(super) struct Text {
     /// What everything begins with that it matches.
     prefix: Vec<u8>,
+    /// What is somewhere in everything that it matches, behind that: the longest literal that is.
+    needed: Vec<u8>,
     test: Test,
     /// The regular expression, anchored.
     pattern: String,
@@ -41,15 +44,21 @@ pub(super) enum Test {
     Contains(Box<Finder<'static>>),
     /// It ends so.
     Ends(Vec<u8>),
-    /// This matches.
-    Regex(Regex),
+    /// The regular expression matches. Compiled when it is first run, for of a thousand few ever are, and each takes memory;
+    /// none where it takes too much.
+    Regex(OnceLock<Option<Regex>>),
 }
 
 /// What the structure of a regular expression says.
 enum Reading {
     Literal(Literal),
-    /// Nothing that is as simple, but everything that it matches begins so.
-    Prefix(Vec<u8>),
+    /// Nothing that is as simple.
+    Other {
+        /// Everything that it matches begins so.
+        prefix: Vec<u8>,
+        /// And has this somewhere.
+        needed: Vec<u8>,
+    },
 }
 
 /// A literal, and where it stands.
@@ -65,34 +74,37 @@ impl Text {
     /// Compiles a regular expression.
     ///
     /// # Errors
-    /// Where it is none, or takes too much memory.
-    pub(super) fn new(anchor: Anchor, pattern: &str) -> Result<Self, regex::Error> {
+    /// Where it is none.
+    pub(super) fn new(anchor: Anchor, pattern: &str) -> Result<Self, regex_syntax::Error> {
         // By itself first: `a)|(?:b` must not become one by what is written around it.
-        let hir = ParserBuilder::new().utf8(false).build().parse(pattern);
-        let hir = hir.map_err(|error| regex::Error::Syntax(error.to_string()))?;
+        let hir = parse(pattern)?;
         match read(anchor, &hir) {
             Reading::Literal(literal) => Ok(Self::literal(literal, anchored(anchor, pattern))),
-            Reading::Prefix(prefix) => {
-                let regex = compile(&anchored(anchor, pattern)).or_else(|error| match anchor {
+            Reading::Other { prefix, needed } => {
+                let mut around = anchored(anchor, pattern);
+                if parse(&around).is_err() {
                     // One that ends with a comment, as `(?x)` lets it, would take the parenthesis for a part of that.
-                    Anchor::Start => compile(&anchored(anchor, &format!("{pattern}\n"))),
-                    Anchor::Nowhere => Err(error),
-                })?;
-                let pattern = regex.as_str().to_owned();
-                Ok(Self { prefix, test: Test::Regex(regex), pattern })
+                    around = anchored(anchor, &format!("{pattern}\n"));
+                    parse(&around)?;
+                }
+                Ok(Self { prefix, needed, test: Test::Regex(OnceLock::new()), pattern: around })
             }
         }
     }
 
     fn literal(literal: Literal, pattern: String) -> Self {
         let Literal { bytes, at_start, at_end } = literal;
-        let (prefix, test) = match (at_start, at_end) {
-            (true, false) => (bytes, Test::Begins),
-            (true, true) => (bytes, Test::Equals),
-            (false, false) => (Vec::new(), Test::Contains(Box::new(Finder::new(&bytes).into_owned()))),
-            (false, true) => (Vec::new(), Test::Ends(bytes)),
+        let nothing = Vec::new();
+        let (prefix, needed, test) = match (at_start, at_end) {
+            (true, false) => (bytes, nothing, Test::Begins),
+            (true, true) => (bytes, nothing, Test::Equals),
+            (false, false) => {
+                let finder = Finder::new(&bytes).into_owned();
+                (nothing, bytes, Test::Contains(Box::new(finder)))
+            }
+            (false, true) => (nothing, bytes.clone(), Test::Ends(bytes)),
         };
-        Self { prefix, test, pattern }
+        Self { prefix, needed, test, pattern }
     }
 
     /// Whether it matches.
@@ -103,8 +115,27 @@ impl Text {
             Test::Contains(finder) => finder.find(text).is_some(),
             Test::Ends(end) => text.ends_with(end),
             Test::Regex(regex) => {
-                text.len() <= LONGEST && text.starts_with(&self.prefix) && regex.is_match(text)
+                text.len() <= LONGEST
+                    && text.starts_with(&self.prefix)
+                    && self.compiled(regex).is_some_and(|regex| regex.is_match(text))
             }
+        }
+    }
+
+    fn compiled<'a>(&self, regex: &'a OnceLock<Option<Regex>>) -> Option<&'a Regex> {
+        let compile = || {
+            let pattern = &self.pattern;
+            let compiled = RegexBuilder::new(pattern).size_limit(REGEX_BYTES).build();
+            compiled.inspect_err(|error| tracing::warn!(pattern, %error, "a condition matches nothing")).ok()
+        };
+        regex.get_or_init(compile).as_ref()
+    }
+
+    /// Whether it can match at all, for a set of them, whose bound is another.
+    pub(super) fn is_usable(&self) -> bool {
+        match &self.test {
+            Test::Begins | Test::Equals | Test::Contains(_) | Test::Ends(_) => true,
+            Test::Regex(regex) => self.compiled(regex).is_some(),
         }
     }
 
@@ -115,6 +146,10 @@ impl Text {
 
     pub(super) fn prefix(&self) -> &[u8] {
         &self.prefix
+    }
+
+    pub(super) fn needed(&self) -> &[u8] {
+        &self.needed
     }
 
     pub(super) fn test(&self) -> &Test {
@@ -134,8 +169,8 @@ fn anchored(anchor: Anchor, pattern: &str) -> String {
     }
 }
 
-fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern).size_limit(REGEX_BYTES).build()
+fn parse(pattern: &str) -> Result<Hir, regex_syntax::Error> {
+    ParserBuilder::new().utf8(false).build().parse(pattern)
 }
 
 /// Reads the literal that a regular expression consists of or begins with.
@@ -172,8 +207,19 @@ fn read(anchor: Anchor, hir: &Hir) -> Reading {
         let at_end = at_end && (at_start || count > 0);
         Reading::Literal(Literal { at_start: at_start || count == 0, bytes, at_end })
     } else {
-        Reading::Prefix(if at_start { bytes } else { Vec::new() })
+        let prefix = if at_start { bytes } else { Vec::new() };
+        let behind = if at_start { &parts[count..] } else { parts };
+        Reading::Other { prefix, needed: longest_literal(behind) }
     }
+}
+
+/// The longest literal among these, each of which has to be there.
+fn longest_literal(parts: &[&Hir]) -> Vec<u8> {
+    let literals = parts.iter().filter_map(|part| match part.kind() {
+        HirKind::Literal(literal) => Some(&*literal.0),
+        _ => None,
+    });
+    literals.max_by_key(|literal| literal.len()).unwrap_or_default().to_vec()
 }
 
 /// The parts that follow each other. As deep as parentheses are nested, which the parser bounds.
