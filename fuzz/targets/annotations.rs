@@ -4,8 +4,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use std::{collections::BTreeSet, net::IpAddr};
+use weft_contract::Protocol;
 use weft_operator::{
-    annotation::{ServiceSettings, Values, parse},
+    annotation::{Mistake, Parsed, ServiceSettings, Values, fit, parse},
     settings::TrafficType,
 };
 
@@ -18,7 +20,37 @@ fuzz_target!(|text: &str| {
     assert!(parsed.mistakes.iter().all(|mistake| !mistake.note().is_empty()));
     let again = parse(&annotations, &parsed.good, &defaults);
     assert_eq!(again, parsed, "the same annotations mean the same again");
+    server_names(&parsed);
+    for spoken in
+        [&[][..], &[Protocol::Http], &[Protocol::Tcp], &[Protocol::Udp], &[Protocol::Http, Protocol::Udp]]
+    {
+        fitted(parsed.clone(), &spoken.iter().copied().collect());
+    }
 });
+
+/// What a client can ask for, each name once.
+fn server_names(parsed: &Parsed) {
+    let hosts: BTreeSet<_> = parsed.settings.sni_routes.iter().map(|target| &target.host).collect();
+    assert_eq!(hosts.len(), parsed.settings.sni_routes.len());
+    for host in hosts {
+        assert!(host.is_ascii() && !host.bytes().any(|byte| byte.is_ascii_uppercase()) && host.len() <= 255);
+        assert!(host == "*" || !host.trim_start_matches("*.").contains('*'), "{host}");
+        assert!(host.parse::<IpAddr>().is_err() && !host.ends_with('.'), "{host}");
+    }
+}
+
+/// Nothing is told twice, also of annotations that make no sense on these ports.
+fn fitted(mut parsed: Parsed, spoken: &BTreeSet<Protocol>) {
+    fit(&mut parsed, spoken);
+    assert!(parsed.mistakes.is_sorted_by_key(|mistake| mistake.annotation().to_owned()));
+    let unused = parsed.mistakes.iter().filter(|mistake| matches!(mistake, Mistake::Unused { .. }));
+    let unused: Vec<_> = unused.map(Mistake::annotation).collect();
+    assert_eq!(unused.iter().collect::<BTreeSet<_>>().len(), unused.len());
+    assert!(spoken.is_empty() || spoken.contains(&Protocol::Tcp) || parsed.settings.sni_routes.is_empty());
+    let again = parsed.clone();
+    fit(&mut parsed, spoken);
+    assert_eq!(parsed, again);
+}
 
 fn values(lines: &str) -> Values {
     let pairs = lines.lines().filter_map(|line| line.split_once('='));

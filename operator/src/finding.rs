@@ -158,7 +158,8 @@ impl Reason {
                 "AnnotationUnused",
                 Warning,
                 Service,
-                "An annotation's value can be read, but has no effect: it needs another annotation, or another rules it out.",
+                "An annotation's value can be read, but has no effect, or a part of it: it needs another annotation, or another rules \
+                 it out, or the Service has no port that it is about, or what it names is not there.",
                 "Do what the note says: add what is missing, or remove the annotation.",
             ),
             Self::CertificatesNotRead => row(
@@ -180,7 +181,7 @@ impl Reason {
                 "PortNotServed",
                 Warning,
                 Service,
-                "A port's protocol is one that the mesh does not serve. The mesh name resolves to the Service's own address.",
+                "A port's transport is one that the mesh does not serve: SCTP. The mesh name resolves to the Service's own address.",
                 "Move the port to a Service of its own, or use the ordinary name.",
             ),
             Self::PortsExhausted => row(

@@ -56,7 +56,7 @@ pub struct Settings {
     /// Which Services have a mesh name.
     #[arg(long, env = "WEFT_SELECT", value_enum, default_value_t = Select::All)]
     pub select: Select,
-    /// The traffic type of a Service without the annotation.
+    /// The traffic type of a port of which neither an annotation nor its appProtocol says anything.
     #[arg(long, env = "WEFT_DEFAULT_TRAFFIC_TYPE", value_enum, default_value_t = TrafficType::Http)]
     pub default_traffic_type: TrafficType,
     /// The only namespaces to look at; all when empty.
@@ -129,7 +129,7 @@ pub enum TrafficType {
     Http,
     /// TCP, byte for byte.
     Tcp,
-    /// UDP, which this version does not serve.
+    /// UDP, datagram for datagram.
     Udp,
 }
 
@@ -140,6 +140,16 @@ pub struct PortRange {
     pub first: u16,
     /// The last port.
     pub last: u16,
+}
+
+impl std::fmt::Display for TrafficType {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
 }
 
 impl Settings {

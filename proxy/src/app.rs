@@ -53,6 +53,8 @@ pub struct Settings {
     pub workers: usize,
     /// How long things may take, and how much a connection may ask for.
     pub limits: Limits,
+    /// Whether bytes of TCP connections may move within the kernel (`splice(2)`).
+    pub splice: bool,
 }
 
 /// Why a proxy cannot start.
@@ -88,10 +90,9 @@ pub struct Proxy {
 
 /// How a worker serves a connection: by what is spoken on its route.
 struct Carry {
-    engine: Engine,
+    http: Engine,
+    tcp: tcp::Engine,
     status: Status,
-    dice: Arc<Dice>,
-    connect_timeout: Duration,
 }
 
 // === impl Carry ===
@@ -100,22 +101,27 @@ impl Serve for Carry {
     fn serve(&self, stream: TcpStream, arrival: Arrival) -> impl Future<Output = ()> + Send + 'static {
         let plan = self.status.plan.load();
         let route = plan.as_ref().and_then(|plan| route(plan, &arrival.target));
-        let (engine, status, dice, connect_timeout) =
-            (self.engine.clone(), self.status.clone(), Arc::clone(&self.dice), self.connect_timeout);
-        async move {
+        let http = match route {
             // Its listener went in this moment.
-            let Some(route) = route else { return };
-            match route.protocol {
+            None => None,
+            Some(route) => match route.protocol {
+                // A connection that rests must not keep an old route alive.
                 Protocol::Http => {
-                    let _open = OpenConnection::new(Arc::clone(&route.traffic));
-                    // A connection that rests must not keep an old route alive.
-                    drop(route);
-                    engine.serve(stream, arrival).await;
+                    let open = OpenConnection::new(Arc::clone(&route.traffic));
+                    Some((self.http.clone(), stream, arrival, open))
                 }
-                // On the heap: the task of an HTTP connection at rest would be as large.
-                Protocol::Tcp => Box::pin(tcp::serve(stream, arrival, status, dice, connect_timeout)).await,
+                // A task of its own: one that rests is smaller than that of an HTTP connection.
+                Protocol::Tcp => {
+                    tokio::spawn(self.tcp.clone().serve(stream, arrival, route));
+                    None
+                }
                 // Its listener has no connections.
-                Protocol::Udp => {}
+                Protocol::Udp => None,
+            },
+        };
+        async move {
+            if let Some((engine, stream, arrival, _open)) = http {
+                engine.serve(stream, arrival).await;
             }
         }
     }
@@ -212,13 +218,13 @@ impl Proxy {
 
 fn start_workers(settings: &Settings, status: &Status, seed: u64) -> io::Result<Workers> {
     let (status, limits, node) = (status.clone(), settings.limits, settings.node.clone());
+    let splice = settings.splice;
     Workers::start(settings.workers, move |number| {
         let dice = Arc::new(Dice::new(seed.wrapping_add(number as u64)));
         Carry {
-            engine: Engine::new(node.clone(), &status, Arc::clone(&dice), limits),
+            http: Engine::new(node.clone(), &status, Arc::clone(&dice), limits),
+            tcp: tcp::Engine::new(&status, dice, limits.connect, splice),
             status: status.clone(),
-            dice,
-            connect_timeout: limits.connect,
         }
     })
 }

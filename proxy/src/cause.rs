@@ -48,6 +48,8 @@ pub enum Cause {
     DeadlineExceeded,
     /// Nothing moved for longer than the idle timeout.
     IdleTimeout,
+    /// The endpoint has gone from its Service, or the proxy goes, and the time to finish is over.
+    Drained,
     /// A fault on purpose.
     Fault,
     /// A redirect, or an answer to a browser's CORS question: nothing went wrong.
@@ -60,7 +62,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of metrics and docs.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::BadRequest,
         Self::HeadTooLarge,
         Self::BodyTooLarge,
@@ -81,6 +83,7 @@ impl Cause {
         Self::TryTimeout,
         Self::DeadlineExceeded,
         Self::IdleTimeout,
+        Self::Drained,
         Self::Fault,
         Self::Answered,
         Self::Internal,
@@ -101,7 +104,7 @@ impl Cause {
             Self::Internal => 500,
             Self::NotImplemented => 501,
             Self::ConnectFailed | Self::TlsFailed | Self::EndpointReset | Self::BadAnswer => 502,
-            Self::Overloaded | Self::BreakerOpen | Self::NoEndpoint | Self::Fault => 503,
+            Self::Overloaded | Self::BreakerOpen | Self::NoEndpoint | Self::Drained | Self::Fault => 503,
             Self::ConnectTimeout | Self::TryTimeout | Self::DeadlineExceeded | Self::IdleTimeout => 504,
             Self::Answered => 200,
         }
@@ -125,6 +128,7 @@ impl Cause {
             | Self::ConnectTimeout
             | Self::TlsFailed
             | Self::EndpointReset
+            | Self::Drained
             | Self::Fault => 14, // UNAVAILABLE
         }
     }
@@ -145,7 +149,7 @@ impl Cause {
             Self::ConnectFailed => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
             Self::TlsFailed => "tls_protocol_error",
-            Self::EndpointReset => "connection_terminated",
+            Self::EndpointReset | Self::Drained => "connection_terminated",
             Self::BadAnswer => "http_protocol_error",
             Self::TryTimeout | Self::DeadlineExceeded => "http_response_timeout",
             Self::IdleTimeout => "connection_read_timeout",
@@ -178,6 +182,7 @@ impl Cause {
             Self::TryTimeout => "try_timeout",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::IdleTimeout => "idle_timeout",
+            Self::Drained => "drained",
             Self::Fault => "fault",
             Self::Answered => "answered",
             Self::Internal => "internal",
@@ -208,6 +213,7 @@ impl Cause {
             Self::TryTimeout => "the endpoint did not answer in the time for one try",
             Self::DeadlineExceeded => "the answer did not come within the request's timeout",
             Self::IdleTimeout => "nothing moved for too long",
+            Self::Drained => "the time to finish is over",
             Self::Fault => "a fault on purpose",
             Self::Answered => "answered by the proxy",
             Self::Internal => "the proxy failed",

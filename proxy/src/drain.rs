@@ -1,9 +1,10 @@
-//! How the proxy goes: serving -> retiring -> closing -> gone.
+//! How the proxy goes: serving -> retiring -> closing (-> cutting) -> gone.
 //!
 //! In: the word that the process shall end, and how many connections there are. Out: the phase, which every other
 //! station obeys, and the moment to exit. While *retiring* the proxy says it is not ready but still accepts, for it
 //! takes Kubernetes a moment to send clients elsewhere; every answer tells its client to connect anew. While *closing*
-//! nothing is accepted and what is in flight is finished. *Gone* is when nothing is left, or at the deadline.
+//! nothing is accepted and what is in flight is finished. *Gone* is when nothing is left, or at the deadline, at which
+//! what is left is *cut*.
 
 use std::{
     sync::{
@@ -14,9 +15,11 @@ use std::{
 };
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
+/// How long what is cut at the deadline may take to be so: it takes a moment of each worker's.
+const CUTTING: Duration = Duration::from_millis(200);
 /// How often it is looked whether the last connection is gone.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -29,6 +32,9 @@ pub enum Phase {
     Retiring,
     /// Nothing new is accepted.
     Closing,
+    /// What is left is ended: a TCP connection by a reset, for the end of the process would look like the end of what
+    /// the other side had to say.
+    Cutting,
 }
 
 /// The phase, shared by all stations.
@@ -79,6 +85,11 @@ impl Drain {
         self.reached(Phase::Closing).await;
     }
 
+    /// Ends when the deadline has come.
+    pub async fn cutting(&self) {
+        self.reached(Phase::Cutting).await;
+    }
+
     async fn reached(&self, wanted: Phase) {
         let mut phase = self.phase.subscribe();
         // The sender lives in `self`, so that this cannot fail.
@@ -107,7 +118,12 @@ impl Drain {
                 }
             }
         };
-        let finished = timeout_at(deadline, empty).await.is_ok();
+        tokio::pin!(empty);
+        let finished = timeout_at(deadline, &mut empty).await.is_ok();
+        if !finished {
+            self.enter(Phase::Cutting);
+            let _ = timeout(CUTTING, empty).await;
+        }
         tracing::info!(connections = connections(), finished, "gone");
         finished
     }

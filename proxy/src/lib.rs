@@ -11,6 +11,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod alarm;
 pub mod app;
 pub mod args;
 pub mod balance;

@@ -95,6 +95,7 @@ fn settings(args: &Args) -> Settings {
             http2_streams: args.http2_streams,
             http2_resets: args.http2_resets,
         },
+        splice: true,
     }
 }
 

@@ -19,7 +19,10 @@ async fn a_bad_value_is_told_and_the_last_good_one_serves_on() -> Result<()> {
     cluster.merge::<Service>(namespace, "web", annotation("weft.mesh/traffic-type", "htpp")).await?;
     let told = cluster.event(namespace, "web", "AnnotationInvalid", "htpp").await?;
     ensure!(told.type_.as_deref() == Some("Warning"), "{told:?}");
-    ensure!(told.note.as_deref().unwrap_or_default().contains("the default (http"), "{told:?}");
+    ensure!(
+        told.note.as_deref().unwrap_or_default().contains("the default (what the port's appProtocol says"),
+        "{told:?}"
+    );
     load.await??.all_ok()?;
 
     cluster.service(namespace, "ledger", &[("tcp", 9000, 9000)]).await?;
@@ -39,8 +42,11 @@ async fn a_service_that_cannot_be_served_answers_at_its_own_address() -> Result<
     let scene = Scene::set("e2e-unserved").await?;
     let (cluster, namespace) = (&scene.cluster, &scene.namespace);
     let (_, client) = scene.first()?;
-    cluster.merge::<Service>(namespace, "web", annotation("weft.mesh/traffic-type", "udp")).await?;
-    cluster.event(namespace, "web", "PortNotServed", "80/TCP").await?;
+    let http = json!({"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"});
+    let sctp = json!({"name": "sctp", "port": 81, "targetPort": 81, "protocol": "SCTP"});
+    let ports = |ports: &[&Value]| json!({"spec": {"ports": ports}});
+    cluster.merge::<Service>(namespace, "web", ports(&[&http, &sctp])).await?;
+    cluster.event(namespace, "web", "PortNotServed", "81/SCTP").await?;
     let own = cluster.api::<Service>(namespace).get("web").await?.spec.and_then(|spec| spec.cluster_ip);
     eventually("the name leads past the mesh", seconds(30), || async {
         let printed = client.run(&["resolve", &format!("web.{namespace}.mesh"), "--type", "A"]).await?;
@@ -48,7 +54,7 @@ async fn a_service_that_cannot_be_served_answers_at_its_own_address() -> Result<
         client.get(&scene.url("web"), 3).await?.all_ok()
     })
     .await?;
-    cluster.merge::<Service>(namespace, "web", annotation("weft.mesh/traffic-type", Value::Null)).await?;
+    cluster.merge::<Service>(namespace, "web", ports(&[&http])).await?;
     let (node, client) = scene.first()?;
     client.goes_through(&scene.url("web"), node).await?;
     scene.strike().await

@@ -99,6 +99,12 @@ impl Scene {
         Targets { http: host("web"), grpc: host("grpc") }
     }
 
+    /// The same Services by their ordinary names, which lead past the mesh.
+    pub fn targets_past_the_mesh(&self) -> Targets {
+        let host = |service| format!("{service}.{}.svc.cluster.local", self.namespace);
+        Targets { http: host("web"), grpc: host("grpc") }
+    }
+
     /// Sets an annotation of `web`, or removes it.
     pub async fn annotate(&self, key: &str, value: impl Into<Value>) -> Result<()> {
         let annotations = json!({format!("weft.mesh/{key}"): value.into()});

@@ -4,7 +4,7 @@
 
 use super::{
     draft::{Asked, Draft, set},
-    table::Row,
+    table::{ALL, HTTP, Row},
     value,
 };
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(super) const ROWS: &[Row] = &[
               less to do. `round-robin`: one after the other. `least-request`: of two drawn at random the one with fewer \
               requests under way. `hash`: the same endpoint for the same `hash-key`, but none gets much more than its \
               share.",
-        tcp: true,
+        protocols: ALL,
         read: |draft, text| set(&mut draft.rule, rule(text).map(Some)),
     },
     Row {
@@ -41,7 +41,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "none",
         example: "header:x-user",
         doc: "What is hashed with `load-balancer: hash`: the value of a header, of a cookie, or the client's address.",
-        tcp: true,
+        protocols: ALL,
         read: |draft, text| set(&mut draft.hash_key, hash_key(text).map(Some)),
     },
     Row {
@@ -50,7 +50,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "none",
         example: "weft-endpoint",
         doc: "A cookie that the proxy sets, which keeps a client at its endpoint as long as that can be used.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| {
             let sticky = value::cookie_name(text).map(|name| Some(StickyCookie { name }));
             set(&mut draft.settings.policy.balancing.sticky, sticky)
@@ -62,7 +62,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`10s`",
         example: "30s",
         doc: "Over how long the share of a new endpoint grows to its full size; `0s` gives it at once.",
-        tcp: true,
+        protocols: ALL,
         read: |draft, text| {
             let slow_start = value::duration(text, Duration::ZERO, LONGEST_START);
             set(&mut draft.settings.policy.balancing.slow_start, slow_start)

@@ -2,8 +2,9 @@
 //!
 //! In: the table. Out: Markdown.
 
-use super::table::{CONCERNS, Concern, PREFIXES, Row};
+use super::table::{ALL, CONCERNS, Concern, PREFIXES, Row};
 use std::fmt::Write as _;
+use weft_contract::Protocol;
 
 /// The docs page.
 #[must_use]
@@ -26,19 +27,29 @@ pub fn page() -> String {
          ```\n\n\
          Times are whole numbers with a unit: `250ms`, `5s`, `2m`, `1h`. Bytes are written as in Kubernetes: `512`, \
          `64Ki`, `10Mi`. Shares are whole percents: `20%`. Lists have commas between their entries. Names of headers may \
-         be written in upper or lower case.\n",
+         be written in upper or lower case. *For* says which ports a key is about, by their traffic type.\n",
     );
     for Concern { title, doc, rows } in CONCERNS {
         let _ = write!(
             page,
-            "\n## {title}\n\n{doc}\n\n| key | values | default | example | what it does |\n|---|---|---|---|---|\n"
+            "\n## {title}\n\n{doc}\n\n| key | for | values | default | example | what it does |\n|---|---|---|---|---|---|\n"
         );
-        for Row { name, values, default, example, doc, tcp: _, read: _ } in *rows {
-            let row = format!("| `{name}` | {values} | {default} | `{example}` | {doc} |");
+        for Row { name, values, default, example, doc, protocols, read: _ } in *rows {
+            let about = about(protocols);
+            let row = format!("| `{name}` | {about} | {values} | {default} | `{example}` | {doc} |");
             let _ = writeln!(page, "{}", cells(&row));
         }
     }
     page
+}
+
+/// Which ports a row is about.
+fn about(protocols: &[Protocol]) -> String {
+    if protocols == ALL {
+        return "all".into();
+    }
+    let names: Vec<_> = protocols.iter().map(|protocol| format!("`{protocol}`")).collect();
+    names.join(", ")
 }
 
 /// `||` inside a cell would end it.
@@ -59,7 +70,7 @@ mod tests {
             let start = format!("| `{}` |", row.name);
             let lines: Vec<_> = page.lines().filter(|line| line.starts_with(&start)).collect();
             assert_eq!(lines.len(), 1, "{}", row.name);
-            assert_eq!(lines[0].replace("\\|", "").matches('|').count(), 6, "{}", lines[0]);
+            assert_eq!(lines[0].replace("\\|", "").matches('|').count(), 7, "{}", lines[0]);
         }
     }
 }

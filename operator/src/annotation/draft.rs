@@ -4,7 +4,7 @@
 //! have no effect beside the others are told.
 
 use super::{
-    Mistake, ServiceSettings, actions, balancing, balancing::Rule, failing, limits, retry, timeouts, traffic,
+    Mistake, ServiceSettings, actions, balancing, balancing::Rule, failing, limits, retry, timeouts,
 };
 use std::collections::BTreeMap;
 use weft_contract::policy::{Cors, Fault, HashKey, RateLimitKey, RateLimitScope};
@@ -53,7 +53,6 @@ impl Draft {
         failing::finish(&mut self, &mut asked);
         limits::finish(&mut self, &mut asked);
         actions::finish(&mut self, &mut asked);
-        traffic::finish(&mut self, &mut asked);
         (self.settings, asked.unused)
     }
 }
@@ -61,11 +60,6 @@ impl Draft {
 impl Asked {
     pub(super) fn new(annotations: BTreeMap<&'static str, String>) -> Self {
         Self { annotations, unused: Vec::new() }
-    }
-
-    /// The keys in force.
-    pub(super) fn keys(&self) -> Vec<&'static str> {
-        self.annotations.keys().copied().collect()
     }
 
     /// Says that `keys`, where they are in force, have no effect, and why. Each is told but once.

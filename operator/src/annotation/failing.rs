@@ -4,7 +4,7 @@
 
 use super::{
     draft::{Asked, Draft, set},
-    table::Row,
+    table::{ALL, HTTP, Row},
     value,
 };
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`on`",
         example: "off",
         doc: "Whether an endpoint that fails is set aside for a while.",
-        tcp: true,
+        protocols: ALL,
         read: |draft, text| {
             let off = match text {
                 "on" => Ok(false),
@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "3",
         doc: "After how many failures in a row an endpoint is set aside: a 5xx, a broken connection, a failure to \
               connect, a timeout; `0` is never.",
-        tcp: true,
+        protocols: ALL,
         read: |draft, text| {
             set(&mut draft.settings.policy.outlier.consecutive, value::whole(text, 0, 1_000_000))
         },
@@ -49,7 +49,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "80%",
         doc: "Below which share of successes in the last ten seconds an endpoint is set aside, if it had 20 requests and \
               the others do better; `0%` is never.",
-        tcp: true,
+        protocols: ALL,
         read: |draft, text| {
             set(&mut draft.settings.policy.outlier.success_percent, value::percent(text, 0, 100))
         },
@@ -61,7 +61,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "5s..2m",
         doc: "For how long an endpoint is set aside at first. Each time in a row doubles it, up to the longest (a minute \
               or the first, unless given); then one request probes the endpoint.",
-        tcp: true,
+        protocols: ALL,
         read: |draft, text| {
             let (first, longest) = value::span(text, LONGEST_PAUSE)?;
             let outlier = &mut draft.settings.policy.outlier;
@@ -76,7 +76,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`50%`",
         example: "30%",
         doc: "The largest share of a Service's endpoints that is set aside at once: never more than half.",
-        tcp: true,
+        protocols: ALL,
         read: |draft, text| set(&mut draft.settings.policy.outlier.most_percent, value::percent(text, 0, 50)),
     },
     Row {
@@ -87,7 +87,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "NetworkErrorRatio() > 0.5 || LatencyAtQuantileMS(99.0) > 500",
         doc: "When a node's proxy answers 503 for the whole Service at once, with Traefik's grammar and meaning: for ten \
               seconds, then with a growing share let through for ten more. An Event says when it is open.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| {
             check_expression(text)?;
             draft.settings.policy.circuit_breaker = Some(text.to_owned());

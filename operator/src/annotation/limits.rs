@@ -4,7 +4,7 @@
 
 use super::{
     draft::{Asked, Draft, set},
-    table::Row,
+    table::{HTTP, Row},
     value::{self, DAY, INSTANT},
 };
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "100",
         doc: "How many requests a second are let through in the long run; 429 with `Retry-After` for the others. Each \
               client address counts for itself unless `ratelimit-by` says otherwise.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.average, value::whole(text, 1, MANY).map(Some)),
     },
     Row {
@@ -34,7 +34,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`ratelimit-average`",
         example: "200",
         doc: "How many requests may come at once.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.burst, value::whole(text, 1, MANY).map(Some)),
     },
     Row {
@@ -44,7 +44,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "header:x-api-key",
         doc: "What has a limit of its own: each client address, the Service as a whole, each ServiceAccount of calling \
               pods, or each value of a header.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.limit_by, limit_by(text).map(Some)),
     },
     Row {
@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "cluster",
         doc: "Where the limit counts: in each node's proxy for itself, or in equal shares over the proxies that carry the \
               Service's traffic, which are counted every few seconds.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| {
             let scope = match text {
                 "node" => Ok(Some(RateLimitScope::Node)),
@@ -71,7 +71,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "500",
         doc: "How many requests to the Service may be under way in each node's proxy; 503 for those that do not get their \
               turn in the `queue`.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.bulkhead.service, value::bound(text, MANY)),
     },
     Row {
@@ -80,7 +80,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`2000`",
         example: "100",
         doc: "How many of them from one client address, so that one pod that runs wild leaves room for the others.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.bulkhead.source, value::bound(text, MANY)),
     },
     Row {
@@ -89,7 +89,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`none`",
         example: "20",
         doc: "How many of them to one endpoint.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.bulkhead.endpoint, value::bound(text, MANY)),
     },
     Row {
@@ -99,7 +99,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "100/250ms",
         doc: "How many requests may wait for their turn when the bound of the Service or of their source is reached, and for \
               how long. Where every endpoint is full, nothing waits.",
-        tcp: false,
+        protocols: HTTP,
         read: queue,
     },
     Row {
@@ -108,7 +108,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`64Ki`",
         example: "16Ki",
         doc: "How large the head of a request may be; 431 for more.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| {
             set(&mut draft.settings.policy.limits.head_bytes, value::bytes(text, HEAD.0, HEAD.1))
         },
@@ -119,7 +119,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`256`",
         example: "100",
         doc: "How many header fields a request may have; 431 for more.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.limits.header_count, value::whole(text, 1, 1000)),
     },
     Row {
@@ -128,7 +128,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`none`",
         example: "10Mi",
         doc: "How large the body of a request may be; 413 for more.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| {
             let bytes = if text == "none" { Ok(0) } else { value::bytes(text, 1, u64::MAX) };
             set(&mut draft.settings.policy.limits.body_bytes, bytes)
@@ -140,7 +140,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`10s`",
         example: "5s",
         doc: "How long a client may take for the head of a request, from its first byte.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| {
             set(&mut draft.settings.policy.limits.head_timeout, value::duration(text, INSTANT, DAY))
         },
@@ -151,7 +151,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`5m`",
         example: "30s",
         doc: "How long a client may stand still in the body of a request.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| {
             set(&mut draft.settings.policy.limits.body_timeout, value::duration(text, INSTANT, DAY))
         },

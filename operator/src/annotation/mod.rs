@@ -10,9 +10,12 @@ mod balancing;
 pub mod docs;
 mod draft;
 mod failing;
+mod fit;
 mod limits;
 mod mistake;
+mod raw;
 mod retry;
+mod sni;
 pub mod table;
 mod timeouts;
 mod traffic;
@@ -20,7 +23,10 @@ mod upstream;
 mod value;
 
 pub use actions::mirror::MirrorTarget;
+pub use fit::fit;
 pub use mistake::Mistake;
+pub use sni::SniTarget;
+pub use traffic::{PortName, Traffic};
 
 use crate::{observe::authorities::AuthorityName, settings::TrafficType};
 use draft::{Asked, Draft};
@@ -39,7 +45,7 @@ const LONGEST_VALUE: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceSettings {
     /// What its ports speak.
-    pub traffic_type: TrafficType,
+    pub traffic: Traffic,
     /// What its endpoints speak; none leaves it to each port's `appProtocol`.
     pub scheme: Option<Scheme>,
     /// What it asks of the proxies, but for what takes a look at the cluster: the fields that follow.
@@ -48,6 +54,8 @@ pub struct ServiceSettings {
     pub authority: Option<AuthorityName>,
     /// Where a copy of requests goes.
     pub mirror: Option<MirrorTarget>,
+    /// Where TLS connections go by their server name.
+    pub sni_routes: Vec<SniTarget>,
 }
 
 /// What came of parsing.
@@ -72,10 +80,17 @@ struct Spelled<'a> {
 }
 
 impl ServiceSettings {
-    /// The settings of a Service that asks for nothing.
+    /// The settings of a Service that asks for nothing, where ports that do not say what they speak speak this.
     #[must_use]
-    pub fn new(traffic_type: TrafficType) -> Self {
-        Self { traffic_type, scheme: None, policy: Policy::default(), authority: None, mirror: None }
+    pub fn new(usual: TrafficType) -> Self {
+        Self {
+            traffic: Traffic { usual, all: None, ports: BTreeMap::new() },
+            scheme: None,
+            policy: Policy::default(),
+            authority: None,
+            mirror: None,
+            sni_routes: Vec::new(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{
     draft::{Asked, Draft, set},
-    table::Row,
+    table::{HTTP, Row},
     value,
 };
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`3`, for failures to connect",
         example: "2",
         doc: "How many tries a request has in all, the first included; `0` and `1` are no retry.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| {
             set(&mut draft.settings.policy.retry.attempts, value::whole(text, 0, MOST_ATTEMPTS))
         },
@@ -58,7 +58,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Which failures are tried again: the connection was refused; it broke before an answer came; any status of \
               500 and above, and a broken connection; 502, 503 or 504, and a broken connection; these statuses; these \
               codes, where the answer has nothing else.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.retry.on, retry_on(text)),
     },
     Row {
@@ -68,7 +68,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "50ms..1s",
         doc: "The pause before the second try. It doubles with each, up to the longest (ten times the first, unless \
               given), and a random part of it is taken off. A failure to connect is tried at once elsewhere.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| {
             let (first, longest) = value::span(text, LONGEST_BACKOFF)?;
             let retry = &mut draft.settings.policy.retry;
@@ -84,7 +84,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "10%+5/s",
         doc: "How much may be tried again, so that retries cannot make an overload worse: this share of the requests of \
               the last ten seconds, and so many a second besides (10, unless given).",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.retry.budget, budget(text)),
     },
     Row {
@@ -94,7 +94,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "256Ki",
         doc: "How much of a request's body is kept to send it again. A request with a larger one is not tried again once \
               some of it was sent.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| {
             set(&mut draft.settings.policy.retry.buffer_bytes, value::bytes(text, 0, LARGEST_BUFFER))
         },

@@ -3,7 +3,19 @@
 //! In: the rows of each concern. Out: every [`Row`], by concern and by name. Parsing, the Events about mistakes and the
 //! docs page come from here.
 
-use super::{actions, balancing, draft::Draft, failing, limits, retry, timeouts, traffic, upstream};
+use super::{actions, balancing, draft::Draft, failing, limits, raw, retry, timeouts, traffic, upstream};
+use weft_contract::Protocol;
+
+/// What is about every port.
+pub(super) const ALL: &[Protocol] = &[Protocol::Http, Protocol::Tcp, Protocol::Udp];
+/// What is about connections to endpoints.
+pub(super) const CONNECTED: &[Protocol] = &[Protocol::Http, Protocol::Tcp];
+/// What is about requests.
+pub(super) const HTTP: &[Protocol] = &[Protocol::Http];
+/// What is about connections that are carried byte for byte.
+pub(super) const TCP: &[Protocol] = &[Protocol::Tcp];
+/// What is about datagrams.
+pub(super) const UDP: &[Protocol] = &[Protocol::Udp];
 
 /// The prefixes of annotations, the first that is present wins, key by key: ours, Traefik Mesh's and Maesh's.
 pub const PREFIXES: [&str; 3] = ["weft.mesh/", "mesh.traefik.io/", "maesh.containo.us/"];
@@ -20,8 +32,8 @@ pub struct Row {
     pub example: &'static str,
     /// What it does.
     pub doc: &'static str,
-    /// Whether it has a meaning for Services of traffic type `tcp` too.
-    pub tcp: bool,
+    /// What it is about: it has no meaning for a Service none of whose ports speaks one of these.
+    pub protocols: &'static [Protocol],
     /// Takes its value in; where the value cannot be read, says why and changes nothing.
     pub(super) read: fn(&mut Draft, &str) -> Result<(), String>,
 }
@@ -68,6 +80,12 @@ pub const CONCERNS: &[Concern] = &[
         rows: upstream::ROWS,
     },
     Concern { title: "Actions", doc: "What is done to a request on its way.", rows: actions::ROWS },
+    Concern {
+        title: "TCP and UDP",
+        doc: "How bytes and datagrams are carried. A session is what comes from one address and port of a client; each \
+              goes to one endpoint. Each node's proxy counts for itself, and each port of a Service too.",
+        rows: raw::ROWS,
+    },
 ];
 
 /// Every row, in the order of the docs page.

@@ -3,7 +3,10 @@
 use super::*;
 use proptest::prelude::*;
 use std::time::Duration;
-use weft_contract::policy::{Algorithm, Fault, HashKey, RateLimit, RateLimitKey, RateLimitScope};
+use weft_contract::{
+    Protocol,
+    policy::{Algorithm, Fault, HashKey, RateLimit, RateLimitKey, RateLimitScope},
+};
 
 fn defaults() -> ServiceSettings {
     ServiceSettings::new(TrafficType::Http)
@@ -35,21 +38,21 @@ fn unused(pairs: &[(&str, &str)]) -> Vec<String> {
     parsed(pairs).mistakes.iter().map(key).collect()
 }
 
-fn traffic_type(pairs: &[(&str, &str)]) -> TrafficType {
-    parse(&values(pairs), &Values::new(), &defaults()).settings.traffic_type
+fn traffic_type(pairs: &[(&str, &str)]) -> Option<TrafficType> {
+    parse(&values(pairs), &Values::new(), &defaults()).settings.traffic.all
 }
 
 #[test]
 fn each_spelling_is_read_and_the_first_wins() {
-    assert_eq!(traffic_type(&[]), TrafficType::Http);
-    assert_eq!(traffic_type(&[("maesh.containo.us/traffic-type", "tcp")]), TrafficType::Tcp);
+    assert_eq!(traffic_type(&[]), None);
+    assert_eq!(traffic_type(&[("maesh.containo.us/traffic-type", "tcp")]), Some(TrafficType::Tcp));
     assert_eq!(
         traffic_type(&[("maesh.containo.us/traffic-type", "tcp"), ("mesh.traefik.io/traffic-type", "udp")]),
-        TrafficType::Udp
+        Some(TrafficType::Udp)
     );
     assert_eq!(
         traffic_type(&[("mesh.traefik.io/traffic-type", "udp"), ("weft.mesh/traffic-type", "http")]),
-        TrafficType::Http
+        Some(TrafficType::Http)
     );
 }
 
@@ -58,7 +61,7 @@ fn a_bad_value_leaves_the_last_good_one_in_force() {
     let good = parse(&values(&[("weft.mesh/traffic-type", "tcp")]), &Values::new(), &defaults()).good;
     assert_eq!(good, values(&[("traffic-type", "tcp")]));
     let parsed = parse(&values(&[("weft.mesh/traffic-type", "tpc")]), &good, &defaults());
-    assert_eq!(parsed.settings.traffic_type, TrafficType::Tcp);
+    assert_eq!(parsed.settings.traffic.all, Some(TrafficType::Tcp));
     assert_eq!(parsed.good, good, "it stays the last good one however long the bad one stays");
     let note = parsed.mistakes[0].note();
     assert!(
@@ -209,9 +212,6 @@ fn what_has_no_effect_is_told() {
         (&[("timeout-stream", "5s"), ("timeout-request", "10s")], &["timeout-request"]),
         (&[("timeout-per-try", "2s"), ("timeout-request", "5s"), ("timeout-stream", "1m")], &[]),
         (&[("redirect", "301 /a"), ("mirror", "b")], &["mirror"]),
-        (&[("traffic-type", "tcp"), ("retry-attempts", "2"), ("outlier", "off")], &["retry-attempts"]),
-        (&[("traffic-type", "tcp"), ("load-balancer", "hash"), ("hash-key", "header:a")], &["hash-key"]),
-        (&[("traffic-type", "tcp"), ("load-balancer", "hash"), ("hash-key", "source")], &[]),
     ] {
         assert_eq!(unused(pairs), told, "{pairs:?}");
     }
@@ -250,6 +250,16 @@ fn values_out_of_bounds_say_so_and_change_nothing() {
         ("request-headers", "remove upgrade", "belongs to one connection"),
         ("scheme", "H2C", "not a scheme"),
         ("cors-credentials", "yes", "neither true nor false"),
+        ("traffic-type", "80=tcp,http", "stands first"),
+        ("traffic-type", "80=tcp,80=http", "port 80 stands twice"),
+        ("proxy-protocol", "v2", "neither true nor false"),
+        ("sni-routes", "a.example=a.bank", "not a name in the Service's own namespace"),
+        ("sni-routes", "bücher.example=a", "with xn--"),
+        ("sni-routes", "10.0.0.1=a", "an address"),
+        ("drain-timeout", "25h", "out of bounds, which are 0s and 24h"),
+        ("udp-idle-timeout", "none", "not a time"),
+        ("max-connections", "0", "out of bounds, which are 1 and"),
+        ("max-sessions", "none", "not a whole number"),
     ] {
         let parsed = parsed(&[(key, value)]);
         assert_eq!(parsed.settings, defaults(), "{key}");
@@ -286,9 +296,19 @@ proptest! {
         prop_assert_eq!(&parse(&annotations, &parsed.good, &defaults()), &parsed);
         let good = parsed.good.iter().map(|(name, value)| (format!("weft.mesh/{name}"), value.clone())).collect();
         let again = parse(&good, &Values::new(), &defaults());
-        prop_assert_eq!(again.settings, parsed.settings);
+        prop_assert_eq!(&again.settings, &parsed.settings);
         let is_unused = |mistake: &Mistake| matches!(mistake, Mistake::Unused { .. });
         prop_assert!(again.mistakes.iter().all(is_unused));
+        for spoken in [Protocol::Http, Protocol::Tcp, Protocol::Udp].map(|protocol| [protocol].into()) {
+            let mut fitted = parsed.clone();
+            fit(&mut fitted, &spoken);
+            let unused: Vec<_> =
+                fitted.mistakes.iter().filter(|mistake| is_unused(mistake)).map(Mistake::annotation).collect();
+            prop_assert!(unused.windows(2).all(|pair| pair[0] != pair[1]), "each is told once: {unused:?}");
+            let once = fitted.clone();
+            fit(&mut fitted, &spoken);
+            prop_assert_eq!(fitted, once);
+        }
     }
 
     #[test]

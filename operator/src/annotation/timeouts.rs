@@ -4,7 +4,7 @@
 
 use super::{
     draft::{Asked, Draft, set},
-    table::Row,
+    table::{CONNECTED, HTTP, Row},
     value::{DAY, duration_or_none},
 };
 use std::time::Duration;
@@ -20,7 +20,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`none`",
         example: "15s",
         doc: "From the head of a request to the head of its answer, all tries together; 504 after it.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.timeouts.request, duration_or_none(text, DAY)),
     },
     Row {
@@ -29,7 +29,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`none`",
         example: "2s",
         doc: "From the start of one try to the head of its answer.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.timeouts.per_try, duration_or_none(text, DAY)),
     },
     Row {
@@ -38,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`1h`",
         example: "10m",
         doc: "Without a byte in either direction of a request under way, WebSockets included.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.timeouts.idle, duration_or_none(text, DAY)),
     },
     Row {
@@ -47,7 +47,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`none`",
         example: "30m",
         doc: "From the head of a request to the last byte of its answer. It cuts streams and WebSockets too.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.timeouts.stream, duration_or_none(text, DAY)),
     },
     Row {
@@ -56,7 +56,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`none`: the proxy's own setting",
         example: "500ms",
         doc: "Until an endpoint accepts a connection, TLS included.",
-        tcp: true,
+        protocols: CONNECTED,
         read: |draft, text| {
             set(&mut draft.settings.policy.timeouts.connect, duration_or_none(text, LONGEST_CONNECT))
         },

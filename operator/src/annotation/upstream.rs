@@ -2,7 +2,11 @@
 //!
 //! In: values. Out: the rows, and their part of the draft.
 
-use super::{draft::set, table::Row, value};
+use super::{
+    draft::set,
+    table::{HTTP, Row},
+    value,
+};
 use crate::observe::authorities::{AuthorityKind, AuthorityName, USUAL_KEY};
 use weft_contract::policy::Forwarding;
 
@@ -15,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Where, in the Service's namespace, the certificates are that endpoints with `scheme: https` are verified \
               with, as PEM; the key is `ca.crt` unless given. Changes are in force within a minute. A Secret needs the \
               chart's `tls.readSecrets`.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.authority, authority(text).map(Some)),
     },
     Row {
@@ -24,7 +28,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "`NAME.NAMESPACE.svc`",
         example: "shop.example.org",
         doc: "The name that the certificate of an endpoint with `scheme: https` must have.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.tls.server_name, value::name(text).map(Some)),
     },
     Row {
@@ -34,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "trust",
         doc: "What becomes of `Forwarded` and `X-Forwarded-*` that a client sends. `overwrite` drops them for what the \
               proxy knows; `trust` keeps them, with the client's address at the end, for Services that an ingress calls.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| {
             let forwarding = match text {
                 "overwrite" => Ok(Forwarding::Overwrite),

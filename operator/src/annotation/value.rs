@@ -33,6 +33,11 @@ pub(super) fn whole<N: TryFrom<u64>>(text: &str, least: u64, most: u64) -> Resul
         .ok_or_else(|| format!("{text} is out of bounds, which are {least} and {most}"))
 }
 
+/// Yes or no.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| format!("{text:?} is neither true nor false"))
+}
+
 /// A bound, or `none`, which proxies are told as 0. A 0 that somebody writes might as well mean that nothing may pass.
 pub(super) fn bound<N: TryFrom<u64> + Default>(text: &str, most: u64) -> Result<N, String> {
     if text == "none" { Ok(N::default()) } else { whole(text, 1, most) }

@@ -33,6 +33,8 @@ use weft_contract::Transport;
 const CONCURRENCY: usize = 8;
 /// The distribution that keeps a connection on the client's own node while it has a proxy (Kubernetes 1.34).
 const SAME_NODE: &str = "PreferSameNode";
+/// No affinity between clients and proxies.
+const NO_AFFINITY: &str = "None";
 
 /// Writes shadow Services.
 pub struct Publisher {
@@ -182,6 +184,8 @@ fn service(wanted: &shadow::Shadow, same_node: bool) -> Service {
             ports: Some(ports.iter().map(service_port).collect()),
             ip_families: Some(ip_families.clone()).filter(|families| !families.is_empty()),
             ip_family_policy: ip_family_policy.clone(),
+            // Which proxy a client goes to is not the Service's to say, and a proxy keeps what belongs together itself.
+            session_affinity: Some(NO_AFFINITY.into()),
             traffic_distribution: same_node.then(|| SAME_NODE.to_owned()),
             ..ServiceSpec::default()
         }),
@@ -236,6 +240,7 @@ fn is_same(known: &Service, wanted: &Service) -> bool {
         wanted_spec.ip_families.is_some() && known_spec.ip_families != wanted_spec.ip_families;
     ports(known_spec) == ports(wanted_spec)
         && known_spec.selector == wanted_spec.selector
+        && known_spec.session_affinity == wanted_spec.session_affinity
         && known_spec.traffic_distribution == wanted_spec.traffic_distribution
         && !families_differ
         && annotations(known) == annotations(wanted)

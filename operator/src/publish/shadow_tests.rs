@@ -62,6 +62,35 @@ fn an_edit_by_hand_is_put_right() {
 }
 
 #[test]
+fn ports_of_both_transports_may_share_a_number() {
+    let port = |name: &str, transport, listener| shadow::ShadowPort {
+        name: Some(name.into()),
+        port: 53,
+        transport,
+        listener,
+    };
+    let ports = vec![port("dns", Transport::Udp, 10_000), port("dns-tcp", Transport::Tcp, 10_001)];
+    let wanted = service(&shadow::Shadow { ports, ..shadow_of("dns", 0) }, true);
+    let spec = wanted.spec.as_ref().unwrap();
+    let told: Vec<_> = spec
+        .ports
+        .iter()
+        .flatten()
+        .map(|port| (port.name.as_deref(), port.port, port.protocol.as_deref(), port.node_port))
+        .collect();
+    assert_eq!(told, [(Some("dns"), 53, Some("UDP"), None), (Some("dns-tcp"), 53, Some("TCP"), None)]);
+    assert_eq!((spec.type_.as_deref(), spec.session_affinity.as_deref()), (Some("ClusterIP"), Some("None")));
+    assert_eq!(changes(vec![wanted.clone()], &[stored(&wanted)]), Changes::default());
+    let mut sticky = stored(&wanted).as_ref().clone();
+    sticky.spec.as_mut().unwrap().session_affinity = Some("ClientIP".into());
+    assert_eq!(
+        changes(vec![wanted.clone()], &[Arc::new(sticky)]).apply,
+        [wanted],
+        "an edit by hand is put right"
+    );
+}
+
+#[test]
 fn one_that_is_on_its_way_out_is_not_deleted_again() {
     let mut leaving = stored(&wanted("old", 10_001)).as_ref().clone();
     leaving.metadata.deletion_timestamp =

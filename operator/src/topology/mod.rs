@@ -5,20 +5,23 @@
 
 mod callers;
 pub mod endpoints;
+mod member;
 mod policy;
 pub mod ports;
 pub mod select;
 pub mod shadow;
+mod sni;
+mod spoken;
 
 use crate::{
-    annotation::{self, Mistake, Parsed, ServiceSettings, Values},
     finding::{About, Finding, Kind, Reason},
     observe::{Snapshot, authorities::AuthorityKey},
-    settings::{Settings, TrafficType},
+    settings::Settings,
 };
 use endpoints::EndpointIndex;
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
+use member::{Member, MemberPort, Members, contract_ports, listener, member};
 use ports::{PortKey, Record};
 use shadow::{Shadow, Shadows};
 use std::{
@@ -26,10 +29,7 @@ use std::{
     net::IpAddr,
     sync::Arc,
 };
-use weft_contract::{
-    self as contract, Listener, Protocol, ServiceKey, Source, Transport,
-    policy::{RateLimitScope, Scheme},
-};
+use weft_contract::{self as contract, ServiceKey, Source, policy::RateLimitScope};
 
 /// What the mesh should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,28 +50,6 @@ pub struct Topology {
     pub sources: Arc<Vec<Source>>,
 }
 
-/// A Service in the mesh, half resolved.
-struct Member<'a> {
-    key: ServiceKey,
-    service: &'a Service,
-    ports: Vec<MemberPort>,
-    settings: ServiceSettings,
-    /// The annotation by which each key is spelled.
-    spelled: BTreeMap<&'static str, String>,
-    good: Values,
-    /// Whether every port is of a kind that the mesh serves.
-    servable: bool,
-}
-
-/// A port of such a Service.
-struct MemberPort {
-    name: Option<String>,
-    port: u16,
-    transport: Transport,
-    protocol: Option<Protocol>,
-    scheme: Scheme,
-}
-
 /// Resolves a snapshot.
 #[must_use]
 pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Finding>) {
@@ -87,7 +65,7 @@ pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Findi
     members.sort_by(|one, other| one.key.cmp(&other.key));
     let allotment = ports::allot(wanted(&members), &existing.record(), settings.listener_ports);
 
-    let index: policy::Members<'_> = members.iter().map(|member| (&member.key, member)).collect();
+    let index: Members<'_> = members.iter().map(|member| (&member.key, member)).collect();
     let mut topology = Topology::default();
     let mut services = Vec::with_capacity(members.len());
     for member in &members {
@@ -104,7 +82,7 @@ pub fn resolve(snapshot: &Snapshot, settings: &Settings) -> (Topology, Vec<Findi
         services.push(contract::Service {
             key: member.key.clone(),
             addresses: ready.unwrap_or_else(|| own_addresses(member, &endpoints)),
-            ports: contract_ports(member, listeners, &endpoints),
+            ports: sni::routed(contract_ports(member, listeners, &endpoints), member, &index, &mut findings),
             policy: policy::complete(member, &index, snapshot, &mut topology, &mut findings),
             split: None,
         });
@@ -147,67 +125,6 @@ fn about(service: &Service) -> About {
     }
 }
 
-fn member<'a>(
-    service: &'a Service,
-    existing: &Shadows<'_>,
-    settings: &Settings,
-    findings: &mut Vec<Finding>,
-) -> Member<'a> {
-    let key = ServiceKey::new(service.namespace().unwrap_or_default(), service.name_any());
-    let defaults = ServiceSettings::new(settings.default_traffic_type);
-    let Parsed { settings, good, spelled, mistakes } =
-        annotation::parse(service.annotations(), &existing.last_good(&key), &defaults);
-    let about = about(service);
-    findings.extend(mistakes.iter().map(|mistake| mistaken(&about, mistake)));
-    let ports = member_ports(service, &settings);
-    for port in ports.iter().filter(|port| port.protocol.is_none()) {
-        findings.push(not_served(&about, port, settings.traffic_type));
-    }
-    let servable = !ports.is_empty() && ports.iter().all(|port| port.protocol.is_some());
-    Member { key, service, ports, settings, spelled, good, servable }
-}
-
-/// The finding about a mistake in an annotation.
-fn mistaken(about: &About, mistake: &Mistake) -> Finding {
-    Finding {
-        about: about.clone(),
-        reason: match mistake {
-            Mistake::Invalid { .. } => Reason::AnnotationInvalid,
-            Mistake::Unknown { .. } => Reason::AnnotationUnknown,
-            Mistake::Unused { .. } => Reason::AnnotationUnused,
-        },
-        detail: mistake.annotation().to_owned(),
-        note: mistake.note(),
-    }
-}
-
-/// The ports of a Service with what is spoken there: none where the mesh does not serve it. The traffic type is the
-/// Service's, the protocol the port's.
-fn member_ports(service: &Service, settings: &ServiceSettings) -> Vec<MemberPort> {
-    let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-    ports
-        .filter_map(|port| {
-            let transport = match port.protocol.as_deref() {
-                None | Some("TCP") => Transport::Tcp,
-                Some("UDP") => Transport::Udp,
-                Some(_) => Transport::Sctp,
-            };
-            let protocol = match (transport, settings.traffic_type) {
-                (Transport::Tcp, TrafficType::Http) => Some(Protocol::Http),
-                (Transport::Tcp, TrafficType::Tcp) => Some(Protocol::Tcp),
-                (Transport::Tcp, TrafficType::Udp) | (Transport::Udp | Transport::Sctp, _) => None,
-            };
-            let number = u16::try_from(port.port).ok().filter(|number| *number != 0)?;
-            let name = port.name.clone().filter(|name| !name.is_empty());
-            let scheme = match protocol {
-                Some(Protocol::Http) => policy::scheme(settings.scheme, port.app_protocol.as_deref()),
-                Some(Protocol::Tcp) | None => Scheme::default(),
-            };
-            Some(MemberPort { name, port: number, transport, protocol, scheme })
-        })
-        .collect()
-}
-
 /// Who wants how many ports, the Services that are there longest first.
 fn wanted(members: &[Member<'_>]) -> Vec<(ServiceKey, Vec<PortKey>)> {
     let mut servable: Vec<_> = members.iter().filter(|member| member.servable).collect();
@@ -231,7 +148,7 @@ fn shadow(member: &Member<'_>, listeners: &Record) -> Shadow {
             .iter()
             .filter_map(|port| {
                 let listener = listener(port, listeners)?.port;
-                let MemberPort { name, port, transport, protocol: _, scheme: _ } = port;
+                let MemberPort { name, port, transport, protocol: _, scheme: _, target_name: _ } = port;
                 Some(shadow::ShadowPort { name: name.clone(), port: *port, transport: *transport, listener })
             })
             .collect(),
@@ -241,58 +158,10 @@ fn shadow(member: &Member<'_>, listeners: &Record) -> Shadow {
     }
 }
 
-fn listener(port: &MemberPort, listeners: &Record) -> Option<Listener> {
-    let number = listeners.get(&PortKey { port: port.port, transport: port.transport })?;
-    Some(Listener { port: *number, protocol: port.protocol? })
-}
-
-fn contract_ports(
-    member: &Member<'_>,
-    listeners: Option<&Record>,
-    endpoints: &EndpointIndex<'_>,
-) -> Vec<contract::Port> {
-    let port = |port: &MemberPort| {
-        let listener = listeners.and_then(|listeners| listener(port, listeners));
-        let endpoints = match listener {
-            Some(_) => endpoints.of_port(&member.key, port.name.as_deref(), port.transport),
-            None => Vec::new(),
-        };
-        contract::Port {
-            name: port.name.clone(),
-            port: port.port,
-            transport: port.transport,
-            listener,
-            scheme: port.scheme,
-            endpoints,
-            target_name: None,
-            sni_routes: Vec::new(),
-        }
-    };
-    member.ports.iter().map(port).collect()
-}
-
 /// Where the ordinary name of a Service leads: its ClusterIPs, or for a headless one its endpoints.
 fn own_addresses(member: &Member<'_>, endpoints: &EndpointIndex<'_>) -> Vec<IpAddr> {
     let own = shadow::cluster_ips(member.service);
     if own.is_empty() { endpoints.ready_addresses(&member.key) } else { own }
-}
-
-fn not_served(about: &About, port: &MemberPort, traffic_type: TrafficType) -> Finding {
-    let number = format!("{}/{}", port.port, port.transport.kubernetes());
-    let why = match (port.transport, traffic_type) {
-        (Transport::Tcp, _) => "is annotated with traffic-type udp, which is not served yet",
-        (Transport::Udp, _) => "is UDP, which is not served yet",
-        (Transport::Sctp, _) => "has a protocol that the mesh does not serve",
-    };
-    Finding {
-        about: about.clone(),
-        reason: Reason::PortNotServed,
-        detail: number.clone(),
-        note: format!(
-            "Port {number} {why}. Meanwhile the mesh name resolves to the Service's own address, past the mesh. To have \
-             the other ports in the mesh, move this one to a Service of its own."
-        ),
-    }
 }
 
 fn exhausted(member: &Member<'_>, settings: &Settings) -> Finding {

@@ -3,15 +3,17 @@
 //! In: what its annotations ask for, its spec, and what is known of certificates, carriers and other Services. Out: the
 //! [`Policy`] that proxies are told, and findings about what cannot be.
 
-use super::{Member, MemberPort, Topology};
+use super::{
+    Topology,
+    member::{Member, MemberPort, Members, unused},
+};
 use crate::{
-    annotation::{MirrorTarget, Mistake},
+    annotation::MirrorTarget,
     finding::{Finding, Reason},
     observe::{Snapshot, authorities::AuthorityKey},
 };
 use k8s_openapi::api::core::v1::Service;
 use kube::ResourceExt;
-use std::collections::BTreeMap;
 use weft_contract::{
     Policy, Protocol, ServiceKey,
     policy::{Mirror, Proximity, RateLimitKey, RateLimitScope, Scheme},
@@ -21,9 +23,6 @@ use weft_contract::{
 /// the EndpointSlice controller still answers with hints.
 const ZONE_ANNOTATIONS: [&str; 2] =
     ["service.kubernetes.io/topology-mode", "service.kubernetes.io/topology-aware-hints"];
-
-/// The Services that a policy may name.
-pub(super) type Members<'a> = BTreeMap<&'a ServiceKey, &'a Member<'a>>;
 
 /// The policy of a Service. What else it takes, certificates and pods, is asked for in `topology`.
 pub(super) fn complete(
@@ -153,11 +152,4 @@ fn mirror(member: &Member<'_>, target: &MirrorTarget, members: &Members<'_>) -> 
         (None, _) => return Err(format!("names {key}, which has several ports, and does not say which")),
     };
     Ok(Mirror { service: key, port, percent: *percent })
-}
-
-/// The finding about an annotation that has no effect; `why` ends a sentence that begins with it.
-fn unused(member: &Member<'_>, name: &str, why: &str) -> Finding {
-    let annotation = member.spelled.get(name).cloned().unwrap_or_else(|| name.to_owned());
-    let mistake = Mistake::Unused { annotation, why: why.to_owned() };
-    super::mistaken(&super::about(member.service), &mistake)
 }

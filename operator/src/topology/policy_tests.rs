@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use weft_contract::{
     Hints, Policy,
-    policy::{Mirror, Proximity},
+    policy::{Mirror, Proximity, Scheme},
 };
 
 /// A Service of `shop` with these annotations, by their keys, and this spec.
@@ -146,7 +146,13 @@ fn certificates_without_a_port_that_needs_them_are_told() {
     assert_eq!(topology.authorities.len(), 1);
     // With the traffic type tcp they are told once, as all that is about HTTP.
     let tcp = [spare[0], ("traffic-type", "tcp")];
-    assert_eq!(reasons(&resolved(&[annotated("web", &tcp, json!({}))]).1), [Reason::AnnotationUnused]);
+    let (_, findings) = resolved(&[annotated("web", &tcp, json!({}))]);
+    assert_eq!(reasons(&findings), [Reason::AnnotationUnused]);
+    assert!(
+        findings[0].note.contains("no port of the Service has the traffic type http"),
+        "{}",
+        findings[0].note
+    );
 }
 
 #[test]

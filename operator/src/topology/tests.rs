@@ -5,6 +5,7 @@ use crate::testing::settings;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use weft_contract::Protocol;
 
 pub(super) fn service(namespace: &str, name: &str, more: Value) -> Arc<Service> {
     let mut object = json!({
@@ -43,7 +44,7 @@ fn stored(wanted: &Shadow) -> Arc<Service> {
     let ports: Vec<Value> = wanted
         .ports
         .iter()
-        .map(|port| json!({"name": port.name, "port": port.port, "protocol": "TCP", "targetPort": port.listener}))
+        .map(|port| json!({"name": port.name, "port": port.port, "protocol": port.transport.kubernetes(), "targetPort": port.listener}))
         .collect();
     service(
         "weft",
@@ -147,16 +148,104 @@ fn the_last_good_value_survives_a_restart_of_the_operator() {
 
 #[test]
 fn what_the_mesh_cannot_serve_keeps_its_own_address() {
-    let mixed = json!({"spec": {"ports": [{"name": "dns", "port": 53, "protocol": "UDP"},
+    let mixed = json!({"spec": {"ports": [{"name": "calls", "port": 36412, "protocol": "SCTP"},
                                           {"name": "http", "port": 80, "protocol": "TCP"}]}});
-    let udp = json!({"metadata": {"annotations": {"weft.mesh/traffic-type": "udp"}}});
-    for more in [mixed, udp] {
-        let (topology, findings) = resolve(&snapshot(&[service("shop", "web", more)], &[]), &settings(&[]));
-        assert_eq!(reasons(&findings), [Reason::PortNotServed]);
-        assert_eq!(addresses(&topology), ["10.0.0.1"]);
-        assert!(topology.shadows.is_empty());
-        assert!(topology.services[0].ports.iter().all(|port| port.listener.is_none()));
+    let endpoints = slice("shop", "web", json!([{"addresses": ["10.1.0.5"]}]));
+    let (topology, findings) =
+        resolve(&snapshot(&[service("shop", "web", mixed)], &[endpoints]), &settings(&[]));
+    assert_eq!(reasons(&findings), [Reason::PortNotServed]);
+    assert_eq!(findings[0].detail, "36412/SCTP");
+    assert_eq!(addresses(&topology), ["10.0.0.1"]);
+    assert!(topology.shadows.is_empty());
+    let ports = &topology.services[0].ports;
+    assert!(ports.iter().all(|port| port.listener.is_none()));
+    let endpoints: Vec<_> = ports.iter().map(|port| port.endpoints.len()).collect();
+    assert_eq!(endpoints, [0, 1], "another Service may lead to its TCP port");
+}
+
+/// A DNS server as people write it: both transports on one port, and metrics.
+fn dns(traffic_type: Option<&str>) -> Arc<Service> {
+    let annotations = traffic_type.map(|value| json!({"maesh.containo.us/traffic-type": value}));
+    let ports = json!([{"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 1053},
+                       {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": "dns-tcp"},
+                       {"name": "metrics", "port": 9153, "protocol": "TCP", "appProtocol": "http"}]);
+    service("shop", "dns", json!({"metadata": {"annotations": annotations}, "spec": {"ports": ports}}))
+}
+
+#[test]
+fn ports_of_both_transports_are_served_each_by_its_own() {
+    let endpoints: EndpointSlice = serde_json::from_value(json!({
+        "metadata": {"namespace": "shop", "name": "dns-abc", "labels": {"kubernetes.io/service-name": "dns"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "dns", "port": 1053, "protocol": "UDP"}, {"name": "dns-tcp", "port": 1054, "protocol": "TCP"}],
+        "endpoints": [{"addresses": ["10.1.0.5"]}],
+    }))
+    .unwrap();
+    for (annotation, spoken) in [
+        (Some("udp"), [Protocol::Udp, Protocol::Tcp, Protocol::Tcp]),
+        (None, [Protocol::Udp, Protocol::Http, Protocol::Http]),
+        (Some("tcp,metrics=http"), [Protocol::Udp, Protocol::Tcp, Protocol::Http]),
+    ] {
+        let snapshot = snapshot(&[dns(annotation)], &[Arc::new(endpoints.clone())]);
+        let (topology, findings) = resolve(&snapshot, &settings(&[]));
+        assert_eq!(findings, []);
+        let ports = &topology.services[0].ports;
+        assert_eq!(
+            ports.iter().filter_map(|port| Some(port.listener.as_ref()?.protocol)).collect::<Vec<_>>(),
+            spoken
+        );
+        let listeners: BTreeSet<_> =
+            ports.iter().filter_map(|port| Some(port.listener.as_ref()?.port)).collect();
+        assert_eq!(listeners.len(), 3, "also where two ports share a number");
+        assert_eq!(
+            ports.iter().map(|port| port.target_name.as_deref()).collect::<Vec<_>>(),
+            [None, Some("dns-tcp"), None]
+        );
+        let endpoints: Vec<_> =
+            ports.iter().flat_map(|port| &port.endpoints).map(|endpoint| endpoint.port).collect();
+        assert_eq!(endpoints, [1053, 1054]);
+        // What the API server keeps of the shadow Service is the record of all of them.
+        let wanted = topology.shadows.values().next().unwrap();
+        assert_eq!(wanted.ports.len(), 3);
+        let mut snapshot = snapshot;
+        snapshot.services.push(stored(wanted));
+        let (again, _) = resolve(&snapshot, &settings(&[]));
+        assert_eq!(again.shadows, topology.shadows);
+        assert_eq!(addresses(&again), ["10.0.9.9"]);
     }
+}
+
+#[test]
+fn the_charts_default_counts_where_nothing_else_speaks() {
+    let spoken = |usual: &str, traffic_type| {
+        let (topology, findings) = resolve(
+            &snapshot(&[dns(traffic_type)], &[]),
+            &settings(&[&format!("--default-traffic-type={usual}")]),
+        );
+        assert_eq!(findings, []);
+        let protocols =
+            topology.services[0].ports.iter().map(|port| port.listener.as_ref().unwrap().protocol);
+        protocols.collect::<Vec<_>>()
+    };
+    for usual in ["tcp", "udp"] {
+        assert_eq!(spoken(usual, None), [Protocol::Udp, Protocol::Tcp, Protocol::Http], "{usual}");
+        assert_eq!(spoken(usual, Some("http")), [Protocol::Udp, Protocol::Http, Protocol::Http], "{usual}");
+    }
+}
+
+#[test]
+fn a_type_that_fits_no_port_is_told_and_the_service_is_served() {
+    let annotations =
+        json!({"metadata": {"annotations": {"mesh.traefik.io/traffic-type": "http,81=tcp,80=udp"}}});
+    let (topology, findings) =
+        resolve(&snapshot(&[service("shop", "web", annotations)], &[]), &settings(&[]));
+    assert_eq!(reasons(&findings), [Reason::AnnotationUnused]);
+    assert_eq!(
+        findings[0].note,
+        "mesh.traefik.io/traffic-type says udp of port 80, which is TCP; names port 81, which the Service does not have. \
+         Correct or remove it."
+    );
+    assert_eq!(topology.services[0].ports[0].listener.as_ref().unwrap().protocol, Protocol::Http);
 }
 
 #[test]

@@ -290,7 +290,8 @@ fn what_goes_on_ends_with_its_grant() {
         plan(configuration(grants, sources(), port(Transport::Tcp, endpoints)), None)
     };
     let first = with(vec![to(&[])], &[(11, 80)]);
-    let stay = Stay::new(&first.routes()[&10_000], SocketAddr::new(ip(11), 80), ip(1), false);
+    let target = Arc::clone(&first.routes()[&10_000].target);
+    let stay = Stay::raw(&first, target, SocketAddr::new(ip(11), 80), ip(1)).unwrap();
     let granted = |plan: &Plan| stay.is_granted(plan, Asked::Raw);
     assert!(granted(&first));
     assert!(!granted(&with(vec![], &[(11, 80)])));
@@ -313,17 +314,22 @@ fn what_is_held_is_cut_by_the_plan_that_takes_its_grant() {
     let second = Arc::new(plan(configuration(vec![], sources, port(Transport::Tcp, &[(11, 80)])), None));
     let shared = crate::plan::SharedPlan::default();
     let held = Held::default();
-    let stay = Stay::new(&first.routes()[&10_000], SocketAddr::new(ip(11), 80), ip(1), false);
-    assert!(stay.clone().hold_raw(&held, &shared).is_none(), "there is no plan");
+    let target = Arc::clone(&first.routes()[&10_000].target);
+    let stay = Stay::raw(&first, target, SocketAddr::new(ip(11), 80), ip(1)).unwrap();
+    let hold = |shared: &crate::plan::SharedPlan| {
+        let stay = stay.clone();
+        held.hold(shared, Box::new(move |plan| stay.is_granted(plan, Asked::Raw)))
+    };
+    assert!(hold(&shared).is_none(), "there is no plan");
     shared.store(Some(Arc::clone(&first)));
-    let hold = stay.clone().hold_raw(&held, &shared).unwrap();
+    let first_hold = hold(&shared).unwrap();
     held.look(&first);
-    assert!(!hold.cut.is_cancelled());
+    assert!(!first_hold.cut.is_cancelled());
     shared.store(Some(Arc::clone(&second)));
     held.look(&second);
-    assert!(hold.cut.is_cancelled());
+    assert!(first_hold.cut.is_cancelled());
     // It was let through by the first plan, and the second came before it was held.
-    assert!(stay.hold_raw(&held, &shared).unwrap().cut.is_cancelled());
+    assert!(hold(&shared).unwrap().cut.is_cancelled());
 }
 
 /// What the specification says of one client, one endpoint and one request, in so many words.

@@ -14,6 +14,15 @@ pub(super) enum Leniency {
     DespiteFailing,
 }
 
+/// What makes one endpoint better than another, where the rule goes by how busy they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Measure {
+    /// How long a request would take.
+    Latency,
+    /// How much is open.
+    Open,
+}
+
 /// The endpoints and the conditions of one choice. Copied rather than changed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field<'a> {
@@ -21,6 +30,7 @@ pub(super) struct Field<'a> {
     pub(super) tried: &'a [SocketAddr],
     pub(super) only: Option<&'a Only>,
     pub(super) leniency: Leniency,
+    pub(super) measure: Measure,
     pub(super) most_in_flight: usize,
     pub(super) slow_start: Ticks,
     pub(super) now: Ticks,

@@ -44,7 +44,7 @@ pub use state::EndpointState;
 
 use clock::{Clock, Ticks, nanoseconds};
 use dice::Roll;
-use field::{Choice, Field, Leniency, is_open};
+use field::{Choice, Field, Leniency, Measure, is_open};
 use group::Group;
 use locality::{Distances, Tiers};
 use maglev::Maglev;
@@ -189,10 +189,35 @@ impl Balancer {
     /// # Errors
     /// Why there is none.
     pub fn pick(&self, want: &Want<'_>, dice: &Dice, now: Instant) -> Result<InFlight, NoEndpoint> {
+        self.pick_by(Measure::Latency, want, dice, now)
+    }
+
+    /// The same for a connection or a session: where latency would count for a request, only what is open does. How soon
+    /// an endpoint accepts says nothing of its work.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn pick_connection(
+        &self,
+        want: &Want<'_>,
+        dice: &Dice,
+        now: Instant,
+    ) -> Result<InFlight, NoEndpoint> {
+        self.pick_by(Measure::Open, want, dice, now)
+    }
+
+    fn pick_by(
+        &self,
+        measure: Measure,
+        want: &Want<'_>,
+        dice: &Dice,
+        now: Instant,
+    ) -> Result<InFlight, NoEndpoint> {
         let now = self.clock.ticks(now);
         for _ in 0..CHARGES {
             let roll = dice.roll();
-            let Some(choice) = self.choose(&self.field(want, dice, now), want, roll) else { break };
+            let field = Field { measure, ..self.field(want, dice, now) };
+            let Some(choice) = self.choose(&field, want, roll) else { break };
             if let Some(in_flight) = InFlight::charge(choice, self.most_in_flight, now, roll) {
                 return Ok(in_flight);
             }
@@ -247,6 +272,7 @@ impl Balancer {
             tried: want.tried,
             only: want.only,
             leniency: Leniency::Strict,
+            measure: Measure::Latency,
             most_in_flight: self.most_in_flight,
             slow_start: self.slow_start,
             now,
@@ -317,9 +343,11 @@ impl Rule {
 
     fn choose<'a>(&self, field: &Field<'a>, key: Option<u64>, roll: Roll) -> Option<Choice<'a>> {
         let state = match self {
-            Self::P2cEwma => p2c::choose(field, roll, |state| state.load(field.now)),
+            Self::P2cEwma if field.measure == Measure::Latency => {
+                p2c::choose(field, roll, |state| state.load(field.now))
+            }
             Self::RoundRobin(turn) => turn.choose(field),
-            Self::LeastRequest => p2c::choose(field, roll, EndpointState::in_flight),
+            Self::P2cEwma | Self::LeastRequest => p2c::choose(field, roll, EndpointState::in_flight),
             Self::Hash(_, table) => match key {
                 Some(key) => return table.choose(field, key),
                 None => p2c::any(field, roll),

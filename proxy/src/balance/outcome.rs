@@ -18,6 +18,8 @@ pub enum Outcome {
         /// How long it took to come.
         latency: Duration,
     },
+    /// It accepted a connection that is not HTTP, and did not break it at once. That says nothing of how long its work takes.
+    Accepted,
     /// There was no connection to be had.
     ConnectFailed,
     /// The connection broke before an answer came, or what came was no answer.
@@ -58,16 +60,18 @@ impl Outcome {
                 (_, Some(8)) => Verdict::Pushback,
                 _ => Verdict::Good,
             },
+            Self::Accepted => Verdict::Good,
             Self::ConnectFailed | Self::Reset | Self::TimedOut { after: _ } => Verdict::Failed,
         }
     }
 
-    /// How long it took, as far as that says anything.
-    pub(super) fn latency(&self) -> Duration {
+    /// How long it took, at least; none where that says nothing.
+    pub(super) fn latency(&self) -> Option<Duration> {
         match *self {
-            Self::Answered { status: _, grpc_code: _, retry_after: _, latency } => latency,
-            Self::TimedOut { after } => after,
-            Self::ConnectFailed | Self::Reset => Duration::ZERO,
+            Self::Answered { status: _, grpc_code: _, retry_after: _, latency } => Some(latency),
+            Self::TimedOut { after } => Some(after),
+            Self::ConnectFailed | Self::Reset => Some(Duration::ZERO),
+            Self::Accepted => None,
         }
     }
 
@@ -78,7 +82,11 @@ impl Outcome {
             | Self::Answered { status: _, grpc_code: Some(8 | 14), retry_after, latency: _ } => {
                 retry_after.filter(|wait| !wait.is_zero()).map(|wait| wait.min(LONGEST_AVOIDANCE))
             }
-            Self::Answered { .. } | Self::ConnectFailed | Self::Reset | Self::TimedOut { .. } => None,
+            Self::Answered { .. }
+            | Self::Accepted
+            | Self::ConnectFailed
+            | Self::Reset
+            | Self::TimedOut { .. } => None,
         }
     }
 }
@@ -111,6 +119,7 @@ mod tests {
         ] {
             assert_eq!(answered(status, code, None).verdict(), verdict, "{status} {code:?}");
         }
+        assert_eq!(Outcome::Accepted.verdict(), Verdict::Good);
         for failed in [Outcome::ConnectFailed, Outcome::Reset, Outcome::TimedOut { after: Duration::ZERO }] {
             assert_eq!(failed.verdict(), Verdict::Failed);
         }

@@ -126,7 +126,9 @@ impl EndpointState {
     /// Learns from what became of a request; `probe` tells that the request was sent to find out.
     pub(super) fn learn(&self, outcome: Outcome, probe: bool, now: Ticks, roll: Roll) {
         let verdict = outcome.verdict();
-        self.learn_latency(outcome.latency().as_secs_f32(), verdict, now, roll);
+        if let Some(latency) = outcome.latency() {
+            self.learn_latency(latency.as_secs_f32(), verdict, now, roll);
+        }
         if let Some(wait) = outcome.avoidance()
             && self.group.can_spare(self, now)
         {

@@ -5,7 +5,7 @@
 
 mod backends;
 
-use super::{BUCKETS, Traffic};
+use super::{BUCKETS, Histogram, LIFETIMES, Traffic};
 use crate::{
     cause::Cause,
     plan::{Plan, SharedPlan},
@@ -16,7 +16,10 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
     metrics::MetricType,
 };
-use std::{fmt, sync::atomic::Ordering};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 use tokio::time::Instant;
 
 /// Reads the routes at each scrape.
@@ -47,6 +50,9 @@ impl Collector for Routes {
         endpoints(&mut encoder, &plan)?;
         breakers(&mut encoder, &plan)?;
         tcp_bytes(&mut encoder, &plan)?;
+        refused_connections(&mut encoder, &plan)?;
+        cut_connections(&mut encoder, &plan)?;
+        lifetimes(&mut encoder, &plan)?;
         connections(&mut encoder, &plan)
     }
 }
@@ -100,51 +106,58 @@ fn durations(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
         None,
         MetricType::Histogram,
     )?;
-    each(plan, |route, port, traffic| histogram(&mut metric, &labels(route, port), traffic))
+    each(plan, |route, port, traffic| {
+        histogram(&mut metric, &labels(route, port), &BUCKETS, &traffic.durations)
+    })
+}
+
+fn lifetimes(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "tcp_connection_duration_seconds",
+        "How long TCP connections lasted that were not refused",
+        None,
+        MetricType::Histogram,
+    )?;
+    each(plan, |route, port, traffic| {
+        histogram(&mut metric, &labels(route, port), &LIFETIMES, &traffic.lifetimes)
+    })
 }
 
 fn histogram<const COUNT: usize>(
     metric: &mut MetricEncoder<'_>,
     labels: &Labels<'_, COUNT>,
-    traffic: &Traffic,
+    bounds: &[u64],
+    Histogram { buckets, microseconds }: &Histogram,
 ) -> fmt::Result {
-    let bounds = BUCKETS.iter().map(|bound| *bound as f64 / 1e6).chain([f64::MAX]);
-    let counts = traffic.durations.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+    let bounds = bounds.iter().map(|bound| *bound as f64 / 1e6).chain([f64::MAX]);
+    let counts = buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
     let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
     let total = buckets.iter().map(|(_, count)| count).sum();
     if total == 0 {
         return Ok(());
     }
-    let sum = traffic.durations.microseconds.load(Ordering::Relaxed) as f64 / 1e6;
+    let sum = microseconds.load(Ordering::Relaxed) as f64 / 1e6;
     metric.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, total, &buckets, None)
 }
 
 fn failures(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
-    let mut metric = encoder.encode_descriptor(
+    let metric = encoder.encode_descriptor(
         "upstream_failures",
         "Tries at an endpoint that failed, by what came of them",
         None,
         MetricType::Counter,
     )?;
-    each(plan, |route, port, traffic| {
-        Cause::ALL.iter().zip(&traffic.failures).try_for_each(|(cause, counter)| {
-            count(&mut metric, &with(route, port, "reason", cause.flag()), counter.load(Ordering::Relaxed))
-        })
-    })
+    by_cause(metric, plan, "reason", |traffic| &traffic.failures)
 }
 
 fn own_answers(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
-    let mut metric = encoder.encode_descriptor(
+    let metric = encoder.encode_descriptor(
         "own_answers",
         "Requests that the proxy answered itself, or whose answer it broke off, by response flag",
         None,
         MetricType::Counter,
     )?;
-    each(plan, |route, port, traffic| {
-        Cause::ALL.iter().zip(&traffic.own).try_for_each(|(cause, counter)| {
-            count(&mut metric, &with(route, port, "flag", cause.flag()), counter.load(Ordering::Relaxed))
-        })
-    })
+    by_cause(metric, plan, "flag", |traffic| &traffic.own)
 }
 
 fn denied(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
@@ -224,6 +237,31 @@ fn tcp_bytes(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
     })
 }
 
+fn refused_connections(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let help = "TCP connections that were reset before a byte of theirs passed";
+    let metric = encoder.encode_descriptor("tcp_refused", help, None, MetricType::Counter)?;
+    by_cause(metric, plan, "flag", |traffic| &traffic.refused)
+}
+
+fn cut_connections(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let help = "TCP connections that the proxy ended later";
+    let metric = encoder.encode_descriptor("tcp_cut", help, None, MetricType::Counter)?;
+    by_cause(metric, plan, "flag", |traffic| &traffic.cut)
+}
+
+fn by_cause(
+    mut metric: MetricEncoder<'_>,
+    plan: &Plan,
+    label: &'static str,
+    of: impl Fn(&Traffic) -> &[AtomicU64],
+) -> fmt::Result {
+    each(plan, |route, port, traffic| {
+        Cause::ALL.iter().zip(of(traffic)).try_for_each(|(cause, counter)| {
+            count(&mut metric, &with(route, port, label, cause.flag()), counter.load(Ordering::Relaxed))
+        })
+    })
+}
+
 fn connections(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
     let mut metric =
         encoder.encode_descriptor("connections", "Connections that are open", None, MetricType::Gauge)?;
@@ -233,5 +271,17 @@ fn connections(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result 
         }
         let open = traffic.connections_open.load(Ordering::Relaxed);
         metric.encode_family(&labels(route, port))?.encode_gauge(&open)
+    })?;
+    let mut metric = encoder.encode_descriptor(
+        "connections_opened",
+        "Connections that clients opened",
+        None,
+        MetricType::Counter,
+    )?;
+    each(plan, |route, port, traffic| match traffic.connections_opened.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        opened => {
+            metric.encode_family(&labels(route, port))?.encode_counter::<NoLabelSet, _, u64>(&opened, None)
+        }
     })
 }

@@ -25,6 +25,23 @@ const BUCKETS: [u64; 13] = [
     30_000_000,
 ];
 
+/// Upper bounds of how long TCP connections last, in microseconds: from a question to a day.
+const LIFETIMES: [u64; 13] = [
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    30_000_000,
+    60_000_000,
+    300_000_000,
+    600_000_000,
+    3_600_000_000,
+    21_600_000_000,
+    86_400_000_000,
+];
+
 /// What was counted for one route. Every field is one atomic number: counting takes no lock.
 #[derive(Debug, Default)]
 pub struct Traffic {
@@ -36,6 +53,12 @@ pub struct Traffic {
     /// Bytes of TCP connections, from the client and to it.
     received: AtomicU64,
     sent: AtomicU64,
+    /// How long TCP connections lasted that were not refused.
+    lifetimes: Histogram,
+    /// TCP connections that were reset before a byte of theirs passed, by cause.
+    refused: [AtomicU64; Cause::ALL.len()],
+    /// TCP connections that the proxy ended later, by cause.
+    cut: [AtomicU64; Cause::ALL.len()],
     /// Tries at an endpoint that failed, by cause.
     failures: [AtomicU64; Cause::ALL.len()],
     /// Answers of the proxy's own, and answers that it broke off, by cause.
@@ -58,6 +81,9 @@ struct Histogram {
 /// DNS questions that got a reply, by the label `code`, which is the reply's.
 pub type DnsQueries = Family<[(&'static str, &'static str); 1], Counter>;
 
+/// TCP connections of a proxy that goes, by the label `state`.
+type Drained = Family<[(&'static str, &'static str); 1], Counter>;
+
 /// The metrics of the whole process, and the registry they are read from.
 pub struct Metrics {
     registry: Registry,
@@ -71,6 +97,7 @@ pub struct Metrics {
     pub accept_errors: Counter,
     /// DNS questions, by the code of their reply.
     pub dns_queries: DnsQueries,
+    drained: Drained,
 }
 
 /// Counts a connection as open until it is dropped.
@@ -86,7 +113,7 @@ impl Traffic {
         if let Some(counter) = self.requests.get(class) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
-        self.durations.observe(duration);
+        self.durations.observe(&BUCKETS, duration);
     }
 
     /// Counts a failed try at an endpoint.
@@ -125,6 +152,21 @@ impl Traffic {
         self.carried.load(Ordering::Relaxed)
     }
 
+    /// Counts a TCP connection that ended.
+    pub fn connection(&self, duration: Duration) {
+        self.lifetimes.observe(&LIFETIMES, duration);
+    }
+
+    /// Counts a TCP connection that was reset before a byte of it passed.
+    pub fn refused(&self, cause: Cause) {
+        self.refused[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a TCP connection that the proxy ended.
+    pub fn cut(&self, cause: Cause) {
+        self.cut[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts bytes from the client of a TCP connection.
     pub fn received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
@@ -146,6 +188,12 @@ impl OpenConnection {
         traffic.connections_open.fetch_add(1, Ordering::Relaxed);
         Self(traffic)
     }
+
+    /// Where it is counted.
+    #[must_use]
+    pub fn traffic(&self) -> &Traffic {
+        &self.0
+    }
 }
 
 impl Drop for OpenConnection {
@@ -157,9 +205,9 @@ impl Drop for OpenConnection {
 // === impl Histogram ===
 
 impl Histogram {
-    fn observe(&self, duration: Duration) {
+    fn observe(&self, bounds: &[u64; BUCKETS.len()], duration: Duration) {
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BUCKETS.partition_point(|bound| *bound < microseconds);
+        let bucket = bounds.partition_point(|bound| *bound < microseconds);
         self.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.microseconds.fetch_add(microseconds, Ordering::Relaxed);
     }
@@ -178,6 +226,7 @@ impl Metrics {
             failed_listeners: Gauge::default(),
             accept_errors: Counter::default(),
             dns_queries: DnsQueries::default(),
+            drained: Drained::default(),
         };
         let registry = &mut metrics.registry;
         registry.register(
@@ -201,8 +250,18 @@ impl Metrics {
             "DNS questions, by the code of their reply",
             metrics.dns_queries.clone(),
         );
+        registry.register(
+            "drain_connections",
+            "TCP connections of a proxy that goes: there before, accepted since, cut at the deadline",
+            metrics.drained.clone(),
+        );
         registry.register_collector(Box::new(collect::Routes(plan)));
         metrics
+    }
+
+    /// Counts TCP connections of a proxy that goes: `established` before, `accepted` since, or `cut` at the deadline.
+    pub fn drained(&self, state: &'static str, connections: usize) {
+        self.drained.get_or_create(&[("state", state)]).inc_by(connections as u64);
     }
 
     /// The text for Prometheus.

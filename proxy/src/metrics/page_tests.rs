@@ -60,6 +60,9 @@ fn busy_plan() -> Plan {
     traffic.retry();
     traffic.received(1);
     traffic.sent(1);
+    traffic.connection(Duration::from_secs(1));
+    traffic.refused(Cause::Overloaded);
+    traffic.cut(Cause::IdleTimeout);
     drop(OpenConnection::new(Arc::clone(traffic)));
     plan
 }
@@ -68,6 +71,7 @@ fn busy_plan() -> Plan {
 fn registered() -> BTreeMap<String, (String, Vec<String>)> {
     let metrics = Metrics::new(Arc::new(ArcSwapOption::from_pointee(busy_plan())));
     metrics.dns_queries.get_or_create(&[("code", "NOERROR")]).inc();
+    metrics.drained("cut", 1);
     let text = metrics.text().unwrap();
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let described = types.map(|(name, kind)| {

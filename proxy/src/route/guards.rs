@@ -3,7 +3,8 @@
 //! In: the Service's policy and what was there before. Out: its guards, whose state lives on as long as the settings do.
 
 use crate::guard::{Breaker, RateLimiter, bulkhead::Bulkhead};
-use weft_contract::{Policy, expression::Expression};
+use std::time::Duration;
+use weft_contract::{Policy, expression::Expression, policy};
 
 /// The guards of one port of a Service.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub struct Guards {
     pub rate: Option<RateLimiter>,
     /// How many requests may be under way.
     pub bulkhead: Bulkhead,
+    /// How many TCP connections may be open; nobody waits for another's end.
+    pub connections: Bulkhead,
 }
 
 // === impl Guards ===
@@ -36,6 +39,13 @@ impl Guards {
             breaker: expression.map(|expression| Breaker::new(expression, before_breaker)),
             rate: policy.rate_limit.as_ref().map(|limit| RateLimiter::new(limit, before_rate)),
             bulkhead: Bulkhead::new(&policy.bulkhead, before.map(|before| &before.bulkhead)),
+            connections: Bulkhead::new(&bounds(policy), before.map(|before| &before.connections)),
         }
     }
+}
+
+/// The bounds of connections as those of a bulkhead without a queue.
+fn bounds(policy: &Policy) -> policy::Bulkhead {
+    let policy::Connections { service, source, proxy_protocol: _, idle: _, drain: _ } = policy.connections;
+    policy::Bulkhead { service, source, endpoint: 0, queue: 0, queue_timeout: Duration::ZERO }
 }

@@ -5,10 +5,11 @@
 
 use super::{Route, Target};
 use crate::{
-    access::{Asked, Denied, Gone, Held, Hold, Opened},
+    access::{Asked, Denied, Gone, Opened},
     balance::Only,
+    cause::Cause,
     metrics::Traffic,
-    plan::{Plan, SharedPlan},
+    plan::Plan,
     split::Choice,
 };
 use http::HeaderValue;
@@ -128,11 +129,11 @@ pub struct Stay {
 // === impl Stay ===
 
 impl Stay {
-    /// A client's stay at an endpoint.
+    /// The stay of a request that has no end.
     #[must_use]
-    pub fn new(side: &Route, endpoint: SocketAddr, client: IpAddr, request: bool) -> Self {
-        let gone =
-            Gone { target_name: side.port.target_name.clone(), transport: side.target.transport, request };
+    pub fn new(side: &Route, endpoint: SocketAddr, client: IpAddr) -> Self {
+        let (target_name, transport) = (side.port.target_name.clone(), side.target.transport);
+        let gone = Gone { target_name, transport, request: true };
         Self { side: Arc::clone(&side.target), endpoint, client, gone }
     }
 
@@ -156,9 +157,26 @@ impl Stay {
         }
     }
 
-    /// Holds a connection or a session until this is dropped, or cut; see [`Held::hold`].
+    /// A connection's or session's stay at an endpoint of a side; none where access is not controlled.
     #[must_use]
-    pub fn hold_raw(self, held: &Held, plan: &SharedPlan) -> Option<Hold> {
-        held.hold(plan, Box::new(move |plan| self.is_granted(plan, Asked::Raw)))
+    pub fn raw(plan: &Plan, side: Arc<Target>, endpoint: SocketAddr, client: IpAddr) -> Option<Self> {
+        plan.access.as_ref()?;
+        let route = plan.route_to(&side.service, side.port, side.transport);
+        let target_name = route.and_then(|route| route.port.target_name.clone());
+        let gone = Gone { target_name, transport: side.transport, request: false };
+        Some(Self { side, endpoint, client, gone })
+    }
+}
+
+// === impl NoWay ===
+
+impl NoWay {
+    /// The same as a cause.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Denied(_) => Cause::Denied,
+            Self::NoSide => Cause::NoEndpoint,
+        }
     }
 }

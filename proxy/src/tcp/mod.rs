@@ -2,149 +2,254 @@
 //!
 //! In: a connection and its route. Out: the same bytes both ways, each direction closed when its sender closes it. A
 //! connection that broke is passed on as broken (a reset), so that nobody mistakes half of a message for the whole.
+//!
+//! ```text
+//! admit (limits) -> connect (tries, PROXY header) -> relay (two directions, pipes) -> record
+//!                                ^                        | the endpoint broke before the first byte
+//!                                +------------------------+
+//! ```
+//!
+//! A connection at rest holds no buffer and no timer; `register` is how it hears that its time is over.
 
-mod pump;
+mod admit;
+mod connect;
+mod direction;
+mod pipe;
+mod proxy_protocol;
+mod register;
+mod relay;
 
 use crate::{
     access::Asked,
-    balance::{Dice, InFlight, Outcome, Want, hash_address},
+    alarm::Alarm,
+    balance::{Dice, InFlight},
     cause::Cause,
     listen::Arrival,
     metrics::OpenConnection,
-    route::{self, NoWay, Route, Stay, Target, Way, way},
+    plan::Plan,
+    route::{Route, Stay, Target, Way, open, way},
     status::Status,
 };
+use connect::{Caller, Connected, Tries};
+use direction::Mover;
+use register::Register;
+use relay::{End, Ends, Relay, Side};
 use socket2::SockRef;
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
-use tokio::{
-    net::TcpStream,
-    time::{Instant, timeout},
-};
-use weft_contract::policy::HashKey;
+use std::{net::IpAddr, sync::Arc, time::Duration};
+use tokio::{net::TcpStream, time::Instant};
+use weft_contract::Policy;
 
-/// How many endpoints are tried before the client is given up.
-const TRIES: usize = 3;
+/// One worker's way to carry TCP connections.
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Worker>);
 
-/// Serves one connection until both sides closed it, or it is no longer granted.
-pub async fn serve(
-    client: TcpStream,
-    arrival: Arrival,
+/// What a worker's connections share.
+#[derive(Debug)]
+pub(crate) struct Worker {
     status: Status,
     dice: Arc<Dice>,
     connect_timeout: Duration,
-) {
-    let address = arrival.client.ip();
-    let Some((route, way)) = find(&status, &arrival.target, address) else { return };
-    let _open = OpenConnection::new(Arc::clone(&route.traffic));
-    let connected = match &way {
-        Ok(way) => connect(&client, &route, way, &dice, connect_timeout).await.map(|open| (open, &way.side)),
-        Err(NoWay::Denied(_)) => None,
-        Err(NoWay::NoSide) => {
-            route.traffic.failure(Cause::NoEndpoint);
-            None
+    mover: Mover,
+    register: Register,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// An engine for the thread that calls this, within its runtime. With `splice` bytes move within the kernel where it
+    /// allows that, without it they are copied.
+    #[must_use]
+    pub fn new(status: &Status, dice: Arc<Dice>, connect_timeout: Duration, splice: bool) -> Self {
+        let (status, mover, register) = (status.clone(), Mover::new(splice), Register::default());
+        let worker = Arc::new(Worker { status, dice, connect_timeout, mover, register });
+        tokio::spawn(register::look_after(Arc::clone(&worker)));
+        Self(worker)
+    }
+
+    /// Serves one connection until both sides closed it.
+    pub fn serve(
+        self,
+        client: TcpStream,
+        arrival: Arrival,
+        route: Arc<Route>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let Self(worker) = self;
+        if worker.status.drain.is_retiring() {
+            worker.status.metrics.drained("accepted", 1);
         }
-    };
-    let Some(((backend, endpoint), side)) = connected else {
-        // A reset rather than a clean end: the client must not think that the Service had nothing to say.
-        let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
-        return;
-    };
-    let stay = Stay::new(side, endpoint.address(), address, false);
-    let hold = stay.hold_raw(&status.held, &status.plan);
-    let cut = async {
-        match &hold {
-            Some(hold) => hold.cut.cancelled().await,
-            None => std::future::pending().await,
-        }
-        Err::<(), _>(io::Error::from(io::ErrorKind::PermissionDenied))
-    };
-    let traffic = &route.traffic;
-    let pumps = async {
-        let up = pump::pump(&client, &backend, |bytes| traffic.received(bytes));
-        let down = pump::pump(&backend, &client, |bytes| traffic.sent(bytes));
-        tokio::try_join!(up, down).map(drop)
-    };
-    let ended = tokio::select! {
-        biased;
-        ended = cut => ended,
-        ended = pumps => ended,
-    };
-    if let Err(error) = ended {
-        tracing::debug!(service = %route.target.service, %error, "TCP connection broke");
-        for side in [&client, &backend] {
-            let _ = SockRef::from(side).set_linger(Some(Duration::ZERO));
+        let mut session = Session::new(worker, client, arrival, &route);
+        async move {
+            session.run(route).await;
         }
     }
 }
 
-/// The route of a connection, and its way from there; none where its port is no longer served.
-fn find(status: &Status, target: &Target, client: IpAddr) -> Option<(Arc<Route>, Result<Way, NoWay>)> {
-    let plan = status.plan.load();
-    let plan = plan.as_ref()?;
-    let route = route::route(plan, target)?;
-    let way = way(plan, &route, client, Asked::Raw);
-    Some((route, way))
+/// A client's connection, with what lasts as long as it.
+struct Session {
+    worker: Arc<Worker>,
+    client: TcpStream,
+    arrival: Arrival,
+    open: OpenConnection,
+    started: Instant,
+    /// How long it may rest: what is asked of clients is asked by the Service that they connected to.
+    idle: Option<Duration>,
+    /// The port whose endpoints it goes to.
+    target: Arc<Target>,
+    /// What was read of the client to learn that; it goes first.
+    first: Box<[u8]>,
+    tries: Tries,
+    alarm: Alarm,
 }
 
-async fn connect(
-    client: &TcpStream,
-    route: &Route,
-    way: &Way,
-    dice: &Dice,
-    connect_timeout: Duration,
-) -> Option<(TcpStream, InFlight)> {
-    let Way { side, only, backend: _, cookie: _ } = way;
-    let key = hash_key(client, side);
-    let connect_timeout = route.policy.timeouts.connect.unwrap_or(connect_timeout);
-    let mut tried: Vec<SocketAddr> = Vec::new();
-    while tried.len() < TRIES {
-        let started = Instant::now();
-        let want = Want { key, sticky: None, tried: &tried, only: only.as_ref() };
-        let Ok(mut endpoint) = side.balancer.pick(&want, dice, started) else { break };
-        let address = endpoint.address();
-        let opened = timeout(connect_timeout, open(address)).await.unwrap_or_else(|late| Err(late.into()));
-        let now = Instant::now();
-        match opened {
-            Ok(stream) => {
-                endpoint.observe(connected(now - started), now);
-                return Some((stream, endpoint));
+/// Where a connection goes.
+struct Ways {
+    way: Way,
+    /// What the Service asks for that was asked for, whoever's endpoints these are.
+    policy: Arc<Policy>,
+}
+
+// === impl Session ===
+
+impl Session {
+    fn new(worker: Arc<Worker>, client: TcpStream, arrival: Arrival, route: &Route) -> Self {
+        Self {
+            worker,
+            client,
+            arrival,
+            open: OpenConnection::new(Arc::clone(&route.traffic)),
+            started: Instant::now(),
+            idle: route.policy.connections.idle,
+            target: Arc::clone(&route.target),
+            first: Box::default(),
+            tries: Tries::default(),
+            alarm: Alarm::default(),
+        }
+    }
+
+    async fn run(&mut self, route: Arc<Route>) {
+        // Held to the end: it is what the limits count.
+        let _permit = match admit::admit(&route, self.arrival.client) {
+            Ok(permit) => permit,
+            Err(cause) => return self.refuse(cause),
+        };
+        drop(route);
+        // A connection that rests must not keep an old route alive: it is looked up again where it is needed again.
+        let mut chosen: Option<Arc<Target>> = None;
+        loop {
+            let way = match &chosen {
+                None => self.worker.way(&self.target, self.arrival.client.ip()),
+                Some(asked) => self.worker.again(asked, &self.target, self.arrival.client.ip()),
+            };
+            let Ways { way, policy } = match way {
+                Ok(way) => way,
+                Err(cause) => return self.refuse(cause),
+            };
+            if chosen.is_none() {
+                chosen = Some(std::mem::replace(&mut self.target, Arc::clone(&way.side.target)));
             }
-            Err(error) => {
-                tracing::debug!(service = %route.target.service, %address, %error, "cannot connect");
-                endpoint.observe(Outcome::ConnectFailed, now);
-                route.traffic.failure(Cause::ConnectFailed);
+            // On the heap, for it is larger than what rests afterwards.
+            let connected = match Box::pin(self.connect(way, policy)).await {
+                Ok(connected) => connected,
+                Err(cause) => return self.refuse(cause),
+            };
+            let Connected { stream, mut endpoint, drain } = connected;
+            let end = self.relay(&stream, &mut endpoint, drain).await;
+            if self.is_over(end, &stream) {
+                break;
             }
         }
-        tried.push(address);
+        self.open.traffic().connection(self.started.elapsed());
     }
-    if tried.is_empty() {
-        route.traffic.failure(Cause::NoEndpoint);
+
+    fn connect(&mut self, way: Way, policy: Arc<Policy>) -> impl Future<Output = Result<Connected, Cause>> {
+        let Self { worker, client, arrival, open, started: _, idle: _, target: _, first: _, tries, alarm } =
+            self;
+        let traffic = open.traffic();
+        let caller = Caller { stream: client, address: arrival.client, target: &arrival.target, traffic };
+        connect::connect(worker, caller, way, policy, tries, alarm)
     }
-    None
+
+    fn relay<'a>(
+        &'a mut self,
+        stream: &'a TcpStream,
+        endpoint: &'a mut InFlight,
+        drain: Option<Duration>,
+    ) -> Relay<'a> {
+        let Worker { status, dice: _, connect_timeout: _, mover, register } = &*self.worker;
+        let plan = status.plan.load();
+        let (target, client) = (Arc::clone(&self.target), self.arrival.client.ip());
+        let stay = plan.as_deref().and_then(|plan| Stay::raw(plan, target, endpoint.address(), client));
+        let registered =
+            register.enter(endpoint.state(), &self.target, drain, stay.map(Box::new), plan.as_deref());
+        let first = std::mem::take(&mut self.first);
+        let ends = Ends { client: &self.client, stream, endpoint, first };
+        Relay::new(mover, ends, registered, self.open.traffic(), self.idle, &mut self.alarm)
+    }
+
+    /// Sees to it that both sides know how it ended. Whether it has: where an endpoint broke before the first byte, another
+    /// may do better.
+    fn is_over(&mut self, end: End, stream: &TcpStream) -> bool {
+        let service = &self.target.service;
+        match end {
+            End::Complete => return true,
+            End::Broken { side, error, again } => {
+                tracing::debug!(%service, ?side, %error, "TCP connection broke");
+                if side == Side::Endpoint {
+                    self.open.traffic().failure(Cause::EndpointReset);
+                    if let Some(first) = again {
+                        self.first = first;
+                        return false;
+                    }
+                }
+            }
+            End::Cut(cause) => {
+                tracing::debug!(%service, %cause, "TCP connection cut");
+                self.open.traffic().cut(cause);
+            }
+        }
+        reset(&self.client);
+        reset(stream);
+        true
+    }
+
+    /// A reset rather than a clean end: the client must not think that the Service had nothing to say.
+    fn refuse(&self, cause: Cause) {
+        self.open.traffic().refused(cause);
+        reset(&self.client);
+    }
 }
 
-/// What tells clients apart where the Service asks for the same endpoint for the same client. A TCP connection has no
-/// headers or cookies.
-fn hash_key(client: &TcpStream, route: &Route) -> Option<u64> {
-    match route.balancer.hash_key()? {
-        HashKey::SourceAddress => client.peer_addr().ok().map(|client| hash_address(client.ip())),
-        HashKey::Header(_) | HashKey::Cookie(_) => None,
+/// Has the connection reset when it is closed.
+fn reset(stream: &TcpStream) {
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
+// === impl Worker ===
+
+impl Worker {
+    /// The way of a connection to a port of a Service, by the plan in force.
+    fn way(&self, target: &Target, client: IpAddr) -> Result<Ways, Cause> {
+        let plan = self.status.plan.load();
+        let plan = plan.as_ref().ok_or(Cause::NoService)?;
+        let route = find(plan, target)?;
+        let way = way(plan, route, client, Asked::Raw).map_err(|none| none.cause())?;
+        Ok(Ways { way, policy: Arc::clone(&route.policy) })
+    }
+
+    /// The same for another try, on the side that was chosen.
+    fn again(&self, target: &Target, side: &Target, client: IpAddr) -> Result<Ways, Cause> {
+        let plan = self.status.plan.load();
+        let plan = plan.as_ref().ok_or(Cause::NoService)?;
+        let (route, side) = (find(plan, target)?, find(plan, side)?);
+        let only = open(plan, side, client, Asked::Raw, &route.traffic).map_err(|none| none.cause())?;
+        let way = Way { side: Arc::clone(side), only, backend: None, cookie: None };
+        Ok(Ways { way, policy: Arc::clone(&route.policy) })
     }
 }
 
-/// All that a TCP connection tells of its endpoint: that it accepts, and how soon.
-fn connected(latency: Duration) -> Outcome {
-    Outcome::Answered { status: 200, grpc_code: None, retry_after: None, latency }
+fn find<'a>(plan: &'a Plan, target: &Target) -> Result<&'a Arc<Route>, Cause> {
+    plan.route_to(&target.service, target.port, target.transport).ok_or(Cause::NoService)
 }
 
-async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    crate::listen::keep_alive(&SockRef::from(&stream))?;
-    Ok(stream)
-}
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ pub mod http2;
 pub mod message;
 pub mod policy;
 pub mod raw;
+pub mod streams;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
@@ -48,6 +49,11 @@ impl Mesh {
     }
 
     pub fn start(directory: TempDir) -> Self {
+        Self::start_with(directory, true)
+    }
+
+    /// The same where bytes of TCP connections may be spliced, or must be copied.
+    pub fn start_with(directory: TempDir, splice: bool) -> Self {
         let settings = Settings {
             node: "node-1".into(),
             state_directory: directory.path().to_owned(),
@@ -61,6 +67,7 @@ impl Mesh {
                 http2_streams: 256,
                 http2_resets: 200,
             },
+            splice,
         };
         Self { proxy: Proxy::start(settings, 1).unwrap(), directory }
     }

@@ -10,7 +10,7 @@ mod path;
 
 use super::{
     draft::{Asked, Draft, set},
-    table::Row,
+    table::{HTTP, Row},
     value,
 };
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Changes the headers of requests, in this order. A value with a comma or quotes stands in quotes, where \
               `\\\"` is a quote and `\\\\` a backslash. Headers of the connection (`connection`, `transfer-encoding`, \
               `content-length`, `te`, `trailer`, `upgrade`, `keep-alive`, `proxy-connection`) cannot be changed.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.actions.request_headers, headers::changes(text)),
     },
     Row {
@@ -37,7 +37,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "none",
         example: "set strict-transport-security=max-age=31536000, remove server",
         doc: "The same for the headers of answers.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.actions.response_headers, headers::changes(text)),
     },
     Row {
@@ -47,7 +47,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "prefix /api/v1 /v1",
         doc: "Changes the path of requests: to this one, or where it begins with the old segments to one that begins with \
               the new. The query stays.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.actions.rewrite, path::rewrite(text).map(Some)),
     },
     Row {
@@ -58,7 +58,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "301 https://shop.example.org",
         doc: "Sends clients elsewhere instead of forwarding. What the URL leaves out stays as the client asked, and so \
               does the query; a scheme without a port means that scheme's own.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.policy.actions.redirect, path::redirect(text).map(Some)),
     },
     Row {
@@ -68,7 +68,7 @@ pub(super) const ROWS: &[Row] = &[
         example: "web-next.staging:8080 10%",
         doc: "Sends a copy of requests to another Service with a mesh name, whose answers nobody waits for. The namespace \
               is the Service's own and the port the only one, unless given.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.settings.mirror, mirror::target(text).map(Some)),
     },
     Row {
@@ -77,7 +77,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "none",
         example: "500ms 10%",
         doc: "Makes requests wait, to see what callers make of it.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.fault.delay, fault::delay(text).map(Some)),
     },
     Row {
@@ -86,7 +86,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "none",
         example: "503 10%",
         doc: "Answers with this status instead of forwarding.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.fault.abort, fault::abort(text).map(Some)),
     },
     Row {
@@ -95,7 +95,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "none: every request",
         example: "header:x-test=1",
         doc: "Which requests the faults are for.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.fault.only, fault::only(text).map(Some)),
     },
     Row {
@@ -104,7 +104,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "none: the proxy has no part in CORS",
         example: "https://shop.example, https://*.shop.example",
         doc: "Pages of which origins may call from a browser. The proxy answers the browser's preflight requests.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.cors.origins, cors::origins(text)),
     },
     Row {
@@ -113,7 +113,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "none beyond `GET`, `HEAD` and `POST`, which need no leave",
         example: "GET, PUT, DELETE",
         doc: "With which methods.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.cors.methods, cors::methods(text)),
     },
     Row {
@@ -122,7 +122,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "none beyond those that need no leave",
         example: "content-type, x-user",
         doc: "With which request headers.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.cors.headers, cors::headers(text)),
     },
     Row {
@@ -131,7 +131,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "none beyond those that need no leave",
         example: "x-request-id",
         doc: "Which headers of an answer a page may read.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.cors.expose, cors::headers(text)),
     },
     Row {
@@ -140,11 +140,8 @@ pub(super) const ROWS: &[Row] = &[
         default: "`false`",
         example: "true",
         doc: "Whether cookies may come along. It needs origins that are named.",
-        tcp: false,
-        read: |draft, text| {
-            let credentials = text.parse().map_err(|_| format!("{text:?} is neither true nor false"));
-            set(&mut draft.cors.credentials, credentials)
-        },
+        protocols: HTTP,
+        read: |draft, text| set(&mut draft.cors.credentials, value::boolean(text)),
     },
     Row {
         name: "cors-max-age",
@@ -152,7 +149,7 @@ pub(super) const ROWS: &[Row] = &[
         default: "none: the browser's own, five seconds",
         example: "10m",
         doc: "How long a browser may keep the answer to a preflight request.",
-        tcp: false,
+        protocols: HTTP,
         read: |draft, text| set(&mut draft.cors.max_age, cors::max_age(text, LONGEST_MAX_AGE).map(Some)),
     },
 ];

@@ -32,6 +32,22 @@ fn a_busy_endpoint_is_left_alone() {
 }
 
 #[test]
+fn a_connection_goes_where_least_is_open_however_soon_each_endpoint_accepts() {
+    let setup = Setup::default();
+    let balancer = setup.balancer(&endpoints(1..=2));
+    tell(&balancer, 1, answered(200, 1_000), setup.start);
+    tell(&balancer, 2, answered(200, 1), setup.start);
+    let dice = Dice::new(7);
+    let mut open: Vec<InFlight> = Vec::new();
+    for _ in 0..50 {
+        open.push(balancer.pick_connection(&Want::default(), &dice, setup.start).unwrap());
+        open.push(balancer.pick_connection(&Want::default(), &dice, setup.start).unwrap());
+        let first = open.iter().filter(|picked| number(picked.address()) == 1).count();
+        assert_eq!(first * 2, open.len());
+    }
+}
+
+#[test]
 fn p2c_ewma_leaves_a_slow_endpoint_alone_until_it_is_forgotten() {
     let setup = Setup::default();
     let balancer = setup.balancer(&endpoints(1..=2));
@@ -62,6 +78,20 @@ fn a_timeout_counts_for_as_long_as_it_was_waited_for() {
     let balancer = setup.balancer(&endpoints(1..=2));
     tell(&balancer, 1, Outcome::TimedOut { after: Duration::from_secs(30) }, setup.start);
     assert!(balancer.endpoints()[0].latency.estimate(1) > 29.0);
+}
+
+#[test]
+fn an_accepted_connection_is_a_success_and_no_latency() {
+    let setup = Setup::default();
+    let balancer = setup.balancer(&endpoints([1]));
+    tell(&balancer, 1, answered(200, 50), setup.start);
+    tell(&balancer, 1, Outcome::Accepted, setup.start);
+    assert_eq!(balancer.endpoints()[0].latency.estimate(1), 0.05);
+    for _ in 0..20 {
+        tell(&balancer, 1, Outcome::Reset, setup.start);
+        tell(&balancer, 1, Outcome::Accepted, setup.start);
+    }
+    assert_eq!(balancer.census(setup.start).ejected, 0, "never two failures in a row");
 }
 
 #[test]

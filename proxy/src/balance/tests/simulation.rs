@@ -85,7 +85,7 @@ impl Simulation {
         let second = self.millisecond as f64 / 1_000.0;
         let outcome = self.behaviours.get(&endpoint).map_or_else(|| healthy(second), |does| does(second));
         let id = self.millisecond * 1_000 + part;
-        let takes = u64::try_from(outcome.latency().as_millis()).unwrap();
+        let takes = u64::try_from(outcome.latency().unwrap().as_millis()).unwrap();
         self.ends.push(Reverse((self.millisecond + takes.max(1), id)));
         self.under_way.insert(id, (in_flight, outcome));
         (endpoint, outcome)

@@ -51,7 +51,7 @@ pub fn open_to_copy(plan: &Plan, to: &Route, known: &Known, call: &Call) -> Resu
 /// Holds a connection that changed its protocol, to be cut when what it began with is no longer granted; none where access
 /// is not controlled.
 pub fn hold(worker: &Worker, known: &Known, call: &Call, side: &Route, endpoint: SocketAddr) -> Option<Hold> {
-    let stay = Stay::new(side, endpoint, known.client.address, true);
+    let stay = Stay::new(side, endpoint, known.client.address);
     let request = call.request.clone();
     let check = move |plan: &Plan| stay.is_granted(plan, Asked::Request(&subject(&request)));
     worker.status.held.hold(&worker.status.plan, Box::new(check))

@@ -3,13 +3,14 @@
 //! In: bytes. Out: frames, and the other way round. A frame is the same for HTTP/1, HTTP/2 and an upgraded connection,
 //! so that whoever moves them need not know.
 
-pub mod alarm;
 pub mod chunked;
 pub mod http1;
 pub mod http2;
 pub mod outbox;
 pub mod rewound;
 pub mod stream;
+
+pub use crate::alarm;
 
 use bytes::Bytes;
 use http::HeaderMap;

@@ -1,7 +1,11 @@
 //! Shows what went to each backend of a split Service: what a canary is judged by.
 
 use super::{CLASSES, Labels, count, each, histogram, labels};
-use crate::{metrics::Traffic, plan::Plan, route::Route};
+use crate::{
+    metrics::{BUCKETS, Traffic},
+    plan::Plan,
+    route::Route,
+};
 use prometheus_client::{
     encoding::{DescriptorEncoder, MetricEncoder},
     metrics::MetricType,
@@ -22,7 +26,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::R
         None,
         MetricType::Histogram,
     )?;
-    each_backend(plan, |labels, traffic| histogram(&mut metric, labels, traffic))?;
+    each_backend(plan, |labels, traffic| histogram(&mut metric, labels, &BUCKETS, &traffic.durations))?;
     let mut metric = encoder.encode_descriptor(
         "backend_connections",
         "TCP connections and UDP sessions of a split Service, by backend",
