@@ -52,6 +52,10 @@ pub enum Cause {
     Drained,
     /// A fault on purpose.
     Fault,
+    /// A TLS client asks for a server name that no route fits, or for none.
+    UnknownServerName,
+    /// A client does not speak TLS where routes go by the server name.
+    NotTls,
     /// A redirect, or an answer to a browser's CORS question: nothing went wrong.
     Answered,
     /// A fault of the proxy's own.
@@ -62,7 +66,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of metrics and docs.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::BadRequest,
         Self::HeadTooLarge,
         Self::BodyTooLarge,
@@ -85,6 +89,8 @@ impl Cause {
         Self::IdleTimeout,
         Self::Drained,
         Self::Fault,
+        Self::UnknownServerName,
+        Self::NotTls,
         Self::Answered,
         Self::Internal,
     ];
@@ -93,13 +99,14 @@ impl Cause {
     #[must_use]
     pub fn status(self) -> u16 {
         match self {
-            Self::BadRequest => 400,
+            Self::BadRequest | Self::NotTls => 400,
             Self::Denied => 403,
             Self::NoService => 404,
             Self::MethodRefused => 405,
             Self::RequestTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::RateLimited => 429,
+            Self::UnknownServerName => 421,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::NotImplemented => 501,
@@ -118,8 +125,8 @@ impl Cause {
             Self::DeadlineExceeded | Self::TryTimeout | Self::IdleTimeout => 4, // DEADLINE_EXCEEDED
             Self::Denied => 7,                                                  // PERMISSION_DENIED
             Self::RateLimited | Self::HeadTooLarge | Self::BodyTooLarge => 8,   // RESOURCE_EXHAUSTED
-            Self::NoService | Self::MethodRefused | Self::NotImplemented => 12, // UNIMPLEMENTED
-            Self::BadRequest | Self::Internal | Self::BadAnswer => 13,          // INTERNAL
+            Self::NoService | Self::UnknownServerName | Self::MethodRefused | Self::NotImplemented => 12, // UNIMPLEMENTED
+            Self::BadRequest | Self::NotTls | Self::Internal | Self::BadAnswer => 13, // INTERNAL
             Self::RequestTimeout
             | Self::Overloaded
             | Self::BreakerOpen
@@ -143,12 +150,12 @@ impl Cause {
             | Self::RequestTimeout
             | Self::NotImplemented => "http_request_error",
             Self::MethodRefused | Self::Denied | Self::RateLimited | Self::Fault => "http_request_denied",
-            Self::NoService => "destination_not_found",
+            Self::NoService | Self::UnknownServerName => "destination_not_found",
             Self::Overloaded => "connection_limit_reached",
             Self::BreakerOpen | Self::NoEndpoint => "destination_unavailable",
             Self::ConnectFailed => "connection_refused",
             Self::ConnectTimeout => "connection_timeout",
-            Self::TlsFailed => "tls_protocol_error",
+            Self::TlsFailed | Self::NotTls => "tls_protocol_error",
             Self::EndpointReset | Self::Drained => "connection_terminated",
             Self::BadAnswer => "http_protocol_error",
             Self::TryTimeout | Self::DeadlineExceeded => "http_response_timeout",
@@ -184,6 +191,8 @@ impl Cause {
             Self::IdleTimeout => "idle_timeout",
             Self::Drained => "drained",
             Self::Fault => "fault",
+            Self::UnknownServerName => "unknown_server_name",
+            Self::NotTls => "not_tls",
             Self::Answered => "answered",
             Self::Internal => "internal",
         }
@@ -215,6 +224,8 @@ impl Cause {
             Self::IdleTimeout => "nothing moved for too long",
             Self::Drained => "the time to finish is over",
             Self::Fault => "a fault on purpose",
+            Self::UnknownServerName => "no route fits the TLS server name",
+            Self::NotTls => "the client does not speak TLS",
             Self::Answered => "answered by the proxy",
             Self::Internal => "the proxy failed",
         }

@@ -32,3 +32,4 @@ pub mod route;
 pub mod split;
 pub mod status;
 pub mod tcp;
+pub mod udp;

@@ -25,28 +25,47 @@ def verdict(passed: bool) -> str:
     return "passed" if passed else "**missed**"
 
 
-def cpu_ratio(records: Records, scenario: str, other: str, most: float, strictly: bool = False) -> Bar:
-    """CPU per request against another proxy's."""
-    name = f"{scenario}: CPU per request {'<' if strictly else '≤'} {most:.2f} × {other}'s"
-    ratios = {case: records.ratio(scenario, case, "weft", other, "cpu_us") for case in records.cases(scenario)}
+def ratio_bar(
+    records: Records,
+    scenario: str,
+    field: str,
+    what: str,
+    other: str,
+    bound: float,
+    at_least: bool = False,
+    strictly: bool = False,
+) -> Bar:
+    """A field against another proxy's: at most the bound, or at least."""
+    sign = {(False, False): "≤", (False, True): "<", (True, False): "≥", (True, True): ">"}[at_least, strictly]
+    name = f"{scenario}: {what} {sign} {bound:.2f} × {other}'s"
+    ratios = {case: records.ratio(scenario, case, "weft", other, field) for case in records.cases(scenario)}
     known = {case: ratio.middle for case, ratio in ratios.items() if ratio}
     # Errors are cheap: a case that the other proxy serves and ours does not is no case to leave out.
     failing = [
         case
         for case in ratios
         if case not in known
-        and records.spread(scenario, case, other, "cpu_us")
+        and records.spread(scenario, case, other, field)
         and any((record["case"], record["target"]) == (case, "weft") for record in records.of(scenario))
     ]
     if not known:
         return Bar(name, *(("fails in all cases", verdict(False)) if failing else ("", "not measured")))
-    clears = [value < most if strictly else value <= most for value in known.values()]
-    worst = max(known, key=known.get)
-    best = min(known, key=known.get)
+
+    def clears(value: float) -> bool:
+        return (value > bound if at_least else value < bound) or (value == bound and not strictly)
+
+    cleared = [clears(value) for value in known.values()]
+    low, high = min(known, key=known.get), max(known, key=known.get)
+    worst, best = (low, high) if at_least else (high, low)
     text = f"{known[worst]:.2f} at worst ({worst}), {known[best]:.2f} at best; "
-    text += f"clears {sum(clears)} of {len(clears)} cases"
+    text += f"clears {sum(cleared)} of {len(cleared)} cases"
     text += f"; fails in {', '.join(failing)}" if failing else ""
-    return Bar(name, text, verdict(all(clears) and not failing))
+    return Bar(name, text, verdict(all(cleared) and not failing))
+
+
+def cpu_ratio(records: Records, scenario: str, other: str, most: float, strictly: bool = False) -> Bar:
+    """CPU per request against another proxy's."""
+    return ratio_bar(records, scenario, "cpu_us", "CPU per request", other, most, strictly=strictly)
 
 
 def added_p99(records: Records, other: str) -> Bar:

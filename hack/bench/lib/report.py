@@ -3,7 +3,7 @@
 In: a run, as it is kept on disk. Out: text.
 """
 
-from .bars import MIB, bars
+from .bars import MIB, Bar, bars
 from .statistics import QUIET, Records, Spread, disturbance, sound
 
 COMPARED = ("h1", "new", "h2c", "grpc")
@@ -101,25 +101,30 @@ def quiet(records: Records) -> str:
     return text + (" **The machine was not quiet: repeat this.**" if spread.middle > QUIET else "")
 
 
-def report(run: dict) -> str:
-    """All of it."""
+def frame(name: str, run: dict, judged: list[Bar], sections: list[tuple[str, str]]) -> str:
+    """A report of a benchmark: where and by what it was measured, the bars, its sections, and what did not count."""
     records = Records(run["records"])
-    parts = [f"# `hack/bench/http`, {run['started']}\n"]
     machine = run["machine"]
+    parts = [f"# `{name}`, {run['started']}\n"]
     parts.append(f"{machine['cpu']}, {machine['cpus']} CPUs, Linux {machine['kernel']}, commit {machine['commit']}.\n")
     parts.append("\n".join(f"- {name}: {said}" for name, said in run["versions"].items()) + "\n")
-    rows = [[bar.name, bar.measured, bar.verdict] for bar in bars(records)]
+    rows = [[bar.name, bar.measured, bar.verdict] for bar in judged]
     parts.append(f"## Bars\n\n{table(['bar', 'measured', 'verdict'], rows)}")
-    for scenario in COMPARED:
-        if records.of(scenario):
-            parts.append(f"## {scenario}\n\n{compared(records, scenario)}")
-    for scenario, write in (("latency", latency), ("memory", memory)):
-        if records.of(scenario):
-            parts.append(f"## {scenario}\n\n{write(records)}")
-    for scenario in ("policies", "services", "access"):
-        if records.of(scenario):
-            parts.append(f"## {scenario}\n\n{against_first(records, scenario)}")
+    parts += [f"## {title}\n\n{text}" for title, text in sections]
     if run["skipped"]:
         parts.append("Left out, for the time was over:\n\n" + "\n".join(f"- {what}" for what in run["skipped"]) + "\n")
     parts += [failures(records), quiet(records)]
     return "\n".join(part for part in parts if part)
+
+
+def report(run: dict) -> str:
+    """All of it."""
+    records = Records(run["records"])
+    sections = [(scenario, compared(records, scenario)) for scenario in COMPARED if records.of(scenario)]
+    for scenario, write in (("latency", latency), ("memory", memory)):
+        if records.of(scenario):
+            sections.append((scenario, write(records)))
+    for scenario in ("policies", "services", "access"):
+        if records.of(scenario):
+            sections.append((scenario, against_first(records, scenario)))
+    return frame("hack/bench/http", run, bars(records), sections)

@@ -67,6 +67,11 @@ class Records:
         mine, theirs = (self.rounds(scenario, case, name, field) for name in (target, other))
         return Spread.of([mine[number] / theirs[number] for number in sorted(mine) if theirs.get(number)])
 
+    def above(self, case: str, target: str, field: str) -> Spread | None:
+        """By how much a target's field of a ping is above that without a proxy, paired by round."""
+        mine, direct = (self.rounds("ping", case, name, field) for name in (target, "direct"))
+        return Spread.of([mine[number] - direct[number] for number in sorted(mine) if number in direct])
+
     def value(self, scenario: str, case: str, target: str, field: str) -> float | None:
         """The field of the one record there is."""
         for record in self.of(scenario):

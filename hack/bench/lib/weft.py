@@ -52,6 +52,7 @@ class Service:
     policy: dict = field(default_factory=dict)
     scheme: str = "http"
     endpoints: list[tuple[str, int]] = field(default_factory=lambda: place.addresses(place.BACKEND_HTTP1))
+    protocol: str = "http"
 
 
 def configuration(services: list[Service], first: int) -> dict:
@@ -59,7 +60,7 @@ def configuration(services: list[Service], first: int) -> dict:
     ordered = sorted(services, key=lambda service: service.name)
     ports = {service.name: first + number for number, service in enumerate(services)}
     return {
-        "schema": 1,
+        "schema": 2,
         "node": "bench",
         "zones": ["mesh"],
         "services": [
@@ -69,10 +70,10 @@ def configuration(services: list[Service], first: int) -> dict:
                 "addresses": [f"10.96.{number // 250}.{number % 250 + 1}"],
                 "ports": [
                     {
-                        "name": "http",
+                        "name": service.protocol,
                         "port": 80,
-                        "transport": "tcp",
-                        "listener": {"port": ports[service.name], "protocol": "http"},
+                        "transport": "udp" if service.protocol == "udp" else "tcp",
+                        "listener": {"port": ports[service.name], "protocol": service.protocol},
                         "scheme": service.scheme,
                         "endpoints": [{"address": host, "port": port} for host, port in service.endpoints],
                     }

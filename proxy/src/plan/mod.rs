@@ -11,7 +11,7 @@ use crate::{
     metrics::Traffic,
     middleware::Chain,
     retry::Budget,
-    route::{Guards, Route, Target, Tls, Upstream},
+    route::{Guards, Route, ServerNames, Target, Tls, Upstream},
     split::Split,
 };
 use arc_swap::ArcSwapOption;
@@ -170,6 +170,7 @@ impl<'a> Compiler<'a> {
             upstream: upstream(service, port, same),
             gate,
             split: self.split(service, port, matcher, same.and_then(|route| route.split.as_deref())),
+            server_names: ServerNames::new(&port.sni_routes),
             policy: Arc::clone(policy),
             port: port.clone(),
         }))

@@ -4,11 +4,13 @@
 //! Service that is meant, with everything the way there needs.
 
 mod guards;
+mod server_names;
 mod tls;
 mod upstream;
 mod way;
 
 pub use guards::Guards;
+pub use server_names::ServerNames;
 pub use tls::{Error as TlsError, Tls};
 pub use upstream::Upstream;
 pub use way::{NoWay, Stay, Way, open, way};
@@ -45,6 +47,8 @@ pub struct Route {
     pub gate: Option<Arc<Gate>>,
     /// How it is split among others' endpoints, if it is.
     pub split: Option<Arc<Split>>,
+    /// Where TLS connections to it go by their server names; none where nobody is asked for one.
+    pub server_names: Option<ServerNames>,
     /// What it was compiled from, to tell whether anything changed.
     pub(crate) port: Port,
 }

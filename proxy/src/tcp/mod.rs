@@ -4,7 +4,7 @@
 //! connection that broke is passed on as broken (a reset), so that nobody mistakes half of a message for the whole.
 //!
 //! ```text
-//! admit (limits) -> connect (tries, PROXY header) -> relay (two directions, pipes) -> record
+//! admit (limits) -> sni (where server names tell) -> connect (tries, PROXY header) -> relay (two directions, pipes) -> record
 //!                                ^                        | the endpoint broke before the first byte
 //!                                +------------------------+
 //! ```
@@ -18,6 +18,7 @@ mod pipe;
 mod proxy_protocol;
 mod register;
 mod relay;
+pub mod sni;
 
 use crate::{
     access::Asked,
@@ -132,6 +133,7 @@ impl Session {
             Ok(permit) => permit,
             Err(cause) => return self.refuse(cause),
         };
+        let Some(route) = Box::pin(self.choose(route)).await else { return };
         drop(route);
         // A connection that rests must not keep an old route alive: it is looked up again where it is needed again.
         let mut chosen: Option<Arc<Target>> = None;
@@ -159,6 +161,21 @@ impl Session {
             }
         }
         self.open.traffic().connection(self.started.elapsed());
+    }
+
+    /// The route by the server name, where the port has routes by names; none where the client was refused.
+    async fn choose(&mut self, route: Arc<Route>) -> Option<Arc<Route>> {
+        match sni::choose(&self.client, &route, &self.worker.status.plan).await {
+            Ok((route, first)) => {
+                self.target = Arc::clone(&route.target);
+                self.first = first.into();
+                Some(route)
+            }
+            Err(refused) => {
+                refused.tell(&mut self.client, self.open.traffic()).await;
+                None
+            }
+        }
     }
 
     fn connect(&mut self, way: Way, policy: Arc<Policy>) -> impl Future<Output = Result<Connected, Cause>> {

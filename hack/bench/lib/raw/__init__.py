@@ -1,0 +1,1 @@
+"""The benchmark of TCP and UDP, on what it shares with that of HTTP."""
