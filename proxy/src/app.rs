@@ -9,16 +9,16 @@ use crate::{
     dns,
     drain::Patience,
     http::{Engine, Limits},
-    listen::{self, Arrival, Listeners, Serve, Workers},
+    listen::{self, Arrival, Listeners, Listening, Serve, Workers},
     metrics::OpenConnection,
     plan::{Accepted, Plan, compile},
     route::route,
     status::Status,
-    tcp,
+    tcp, udp,
 };
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, SocketAddr, UdpSocket},
     path::PathBuf,
     sync::Arc,
     thread,
@@ -88,11 +88,12 @@ pub struct Proxy {
     _end: DropGuard,
 }
 
-/// How a worker serves a connection: by what is spoken on its route.
+/// How a worker serves a connection: by what is spoken on its route. And how it serves datagrams.
 struct Carry {
     http: Engine,
     tcp: tcp::Engine,
     status: Status,
+    udp: udp::Context,
 }
 
 // === impl Carry ===
@@ -124,6 +125,14 @@ impl Serve for Carry {
                 engine.serve(stream, arrival).await;
             }
         }
+    }
+
+    fn serve_datagrams(
+        &self,
+        socket: UdpSocket,
+        listening: Listening,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        udp::serve(socket, listening, self.udp.clone())
     }
 }
 
@@ -219,11 +228,13 @@ impl Proxy {
 fn start_workers(settings: &Settings, status: &Status, seed: u64) -> io::Result<Workers> {
     let (status, limits, node) = (status.clone(), settings.limits, settings.node.clone());
     let splice = settings.splice;
+    let room = udp::Room::half_of_the_files();
     Workers::start(settings.workers, move |number| {
         let dice = Arc::new(Dice::new(seed.wrapping_add(number as u64)));
         Carry {
             http: Engine::new(node.clone(), &status, Arc::clone(&dice), limits),
-            tcp: tcp::Engine::new(&status, dice, limits.connect, splice),
+            tcp: tcp::Engine::new(&status, Arc::clone(&dice), limits.connect, splice),
+            udp: udp::Context { status: status.clone(), dice, room: room.clone() },
             status: status.clone(),
         }
     })

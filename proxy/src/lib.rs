@@ -29,3 +29,4 @@ pub mod retry;
 pub mod route;
 pub mod status;
 pub mod tcp;
+pub mod udp;

@@ -31,7 +31,8 @@ pub(super) const ROWS: &[Row] = &[
         doc: "By which rule an endpoint is chosen. `p2c-ewma`: of two drawn at random the one that answers sooner and has \
               less to do. `round-robin`: one after the other. `least-request`: of two drawn at random the one with fewer \
               requests under way. `hash`: the same endpoint for the same `hash-key`, but none gets much more than its \
-              share.",
+              share. A connection or session that is not HTTP counts as under way while it is open, and with `p2c-ewma` \
+              nothing else counts.",
         protocols: ALL,
         read: |draft, text| set(&mut draft.rule, rule(text).map(Some)),
     },

@@ -73,13 +73,13 @@ mod tests {
             ("load-balancer", "least-request"),
             ("max-sessions", "5"),
             ("proxy-protocol", "true"),
-            ("retry-attempts", "2"),
             ("timeout-connect", "1s"),
+            ("timeout-request", "5s"),
         ];
         let told = |spoken: &[Protocol]| fitted(&all, spoken).1;
         assert_eq!(told(&[Http]), ["max-sessions", "proxy-protocol"]);
-        assert_eq!(told(&[Tcp]), ["max-sessions", "retry-attempts"]);
-        assert_eq!(told(&[Udp]), ["proxy-protocol", "retry-attempts", "timeout-connect"]);
+        assert_eq!(told(&[Tcp]), ["max-sessions", "timeout-request"]);
+        assert_eq!(told(&[Udp]), ["proxy-protocol", "timeout-connect", "timeout-request"]);
         assert_eq!(told(&[Udp, Http]), ["proxy-protocol"]);
         assert!(told(&[Http, Tcp, Udp]).is_empty());
         assert!(told(&[]).is_empty(), "that nothing is served is told already");

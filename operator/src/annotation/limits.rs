@@ -4,7 +4,7 @@
 
 use super::{
     draft::{Asked, Draft, set},
-    table::{HTTP, Row},
+    table::{ALL, HTTP, Row},
     value::{self, DAY, INSTANT},
 };
 use std::time::Duration;
@@ -88,8 +88,8 @@ pub(super) const ROWS: &[Row] = &[
         values: "a whole number from 1, or `none`",
         default: "`none`",
         example: "20",
-        doc: "How many of them to one endpoint.",
-        protocols: HTTP,
+        doc: "How many of them to one endpoint, or how many connections or sessions where it is not HTTP.",
+        protocols: ALL,
         read: |draft, text| set(&mut draft.settings.policy.bulkhead.endpoint, value::bound(text, MANY)),
     },
     Row {

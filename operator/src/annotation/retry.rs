@@ -4,7 +4,7 @@
 
 use super::{
     draft::{Asked, Draft, set},
-    table::{HTTP, Row},
+    table::{CONNECTED, HTTP, Row},
     value,
 };
 use std::time::Duration;
@@ -43,8 +43,8 @@ pub(super) const ROWS: &[Row] = &[
         values: "a whole number from 0 to 100",
         default: "`3`, for failures to connect",
         example: "2",
-        doc: "How many tries a request has in all, the first included; `0` and `1` are no retry.",
-        protocols: HTTP,
+        doc: "How many tries a request or a TCP connection has in all, the first included; `0` and `1` are no retry.",
+        protocols: CONNECTED,
         read: |draft, text| {
             set(&mut draft.settings.policy.retry.attempts, value::whole(text, 0, MOST_ATTEMPTS))
         },
@@ -57,8 +57,8 @@ pub(super) const ROWS: &[Row] = &[
         example: "connect-failure, gateway-error, grpc:unavailable",
         doc: "Which failures are tried again: the connection was refused; it broke before an answer came; any status of \
               500 and above, and a broken connection; 502, 503 or 504, and a broken connection; these statuses; these \
-              codes, where the answer has nothing else.",
-        protocols: HTTP,
+              codes, where the answer has nothing else. A TCP connection is tried again with `connect-failure` alone.",
+        protocols: CONNECTED,
         read: |draft, text| set(&mut draft.settings.policy.retry.on, retry_on(text)),
     },
     Row {

@@ -47,6 +47,15 @@ impl InFlight {
             self.state.learn(outcome, self.probe, self.state.ticks(now), self.roll);
         }
     }
+
+    /// Says that it failed, also where it has been good before: what lasts, as a session does, may fail at any time.
+    pub fn fail(&mut self, outcome: Outcome, now: Instant) {
+        if self.observed {
+            self.state.learn(outcome, false, self.state.ticks(now), self.roll);
+        } else {
+            self.observe(outcome, now);
+        }
+    }
 }
 
 impl Drop for InFlight {

@@ -3,14 +3,15 @@
 //! In: each new plan. Out: a listener for every route, each accepted connection handed to a worker, and word of what
 //! could not be opened. What did not change is not touched: its socket stays open and its connections go on.
 //!
-//! One thread holds all listeners. Each is one file descriptor and one small task, for there may be thousands.
+//! One thread holds all listeners for connections. Each is one file descriptor and one small task, for there may be thousands.
+//! A socket for datagrams belongs to a worker, for what is accepted there is what is served.
 
 mod accept;
 mod socket;
 mod worker;
 
-pub use socket::{bind, keep_alive};
-pub use worker::{Serve, Workers};
+pub use socket::{bind, bind_datagrams, keep_alive};
+pub use worker::{Active, Ended, Listening, Serve, Workers};
 
 use crate::{
     plan::Plan,
@@ -31,7 +32,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use weft_contract::ListenerFailure;
+use weft_contract::{ListenerFailure, Protocol};
 
 /// How long until a listener that could not be opened is tried again: at first, and at most. Its port may be held for
 /// a moment by a connection of another process, or for good by somebody else's program.
@@ -65,13 +66,16 @@ pub struct Listeners {
 
 struct Open {
     target: Arc<Target>,
-    socket: Arc<Socket>,
+    /// None where a worker has it, for datagrams.
+    socket: Option<Arc<Socket>>,
     stop: CancellationToken,
+    /// Ends when the socket is closed.
     task: JoinHandle<()>,
 }
 
 struct Failed {
     target: Arc<Target>,
+    datagrams: bool,
     reason: String,
     delay: Duration,
     again: Instant,
@@ -106,12 +110,13 @@ impl Listeners {
                 () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => self.retry(),
             }
         }
-        self.close(|_| true).await;
+        // Sessions of datagrams go on as long as the proxy is there: nobody can be told to go elsewhere.
+        self.close(|open| open.socket.is_some()).await;
     }
 
     /// Puts a plan into force. Requests are routed by it before the first new listener is open.
     async fn follow(&mut self, plan: &Arc<Plan>) {
-        self.close(|open| open.target.listener.is_none_or(|port| !plan.routes().contains_key(&port))).await;
+        self.close(|open| !open.stays(plan)).await;
         self.failed.retain(|port, _| plan.routes().contains_key(port));
         self.status.plan.store(Some(Arc::clone(plan)));
         for (number, (port, route)) in plan.routes().iter().enumerate() {
@@ -135,44 +140,51 @@ impl Listeners {
             Some(open) if open.target == route.target => return,
             // The port now belongs to another Service. Its socket stays; connections to the Service before end.
             Some(open) => {
-                open.task.abort();
-                open.stop.cancel();
-                let socket = Arc::clone(&open.socket);
-                *open = Self::start(socket, Arc::clone(&route.target), &self.workers, &self.status);
+                if let Some(socket) = open.socket.take() {
+                    open.task.abort();
+                    open.stop.cancel();
+                    *open = Self::accept(socket, Arc::clone(&route.target), &self.workers, &self.status);
+                }
                 return;
             }
             None => {}
         }
+        let datagrams = route.protocol == Protocol::Udp;
         if let Some(failed) = self.failed.get_mut(&port) {
             // It has its time to be tried again, however often the plan changes meanwhile.
-            failed.target = Arc::clone(&route.target);
+            (failed.target, failed.datagrams) = (Arc::clone(&route.target), datagrams);
             return;
         }
-        match self.listen(port) {
-            Ok(socket) => {
-                let open =
-                    Self::start(Arc::new(socket), Arc::clone(&route.target), &self.workers, &self.status);
-                self.open.insert(port, open);
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                tracing::warn!(port, reason, "cannot open a listener");
-                let (target, delay) = (Arc::clone(&route.target), RETRY.0);
-                self.failed.insert(port, Failed { target, reason, delay, again: Instant::now() + delay });
-            }
+        if let Err(error) = self.listen(port, Arc::clone(&route.target), datagrams) {
+            let reason = error.to_string();
+            tracing::warn!(port, reason, "cannot open a listener");
+            let (target, delay) = (Arc::clone(&route.target), RETRY.0);
+            let again = Instant::now() + delay;
+            self.failed.insert(port, Failed { target, datagrams, reason, delay, again });
         }
     }
 
-    fn listen(&self, port: u16) -> io::Result<Socket> {
-        Socket::new(socket::bind(SocketAddr::new(self.address, port))?)
+    fn listen(&mut self, port: u16, target: Arc<Target>, datagrams: bool) -> io::Result<()> {
+        let address = SocketAddr::new(self.address, port);
+        let open = if datagrams {
+            let stop = CancellationToken::new();
+            let socket = socket::bind_datagrams(address)?;
+            let ended = self.workers.take_datagrams(socket, Arc::clone(&target), stop.clone());
+            Open { target, socket: None, stop, task: tokio::spawn(ended) }
+        } else {
+            let socket = Socket::new(socket::bind(address)?)?;
+            Self::accept(Arc::new(socket), target, &self.workers, &self.status)
+        };
+        self.open.insert(port, open);
+        Ok(())
     }
 
-    fn start(socket: Arc<Socket>, target: Arc<Target>, workers: &Arc<Workers>, status: &Status) -> Open {
+    fn accept(socket: Arc<Socket>, target: Arc<Target>, workers: &Arc<Workers>, status: &Status) -> Open {
         let stop = CancellationToken::new();
         let arrivals = accept::Arrivals { target: Arc::clone(&target), stop: stop.clone() };
         let accepting =
             accept::run(Arc::clone(&socket), arrivals, Arc::clone(workers), Arc::clone(&status.metrics));
-        Open { target, socket, stop, task: tokio::spawn(accepting) }
+        Open { target, socket: Some(socket), stop, task: tokio::spawn(accepting) }
     }
 
     fn retry(&mut self) {
@@ -181,12 +193,8 @@ impl Listeners {
             self.failed.iter().filter(|(_, failed)| failed.again <= now).map(|(port, _)| *port).collect();
         for port in due {
             let Some(failed) = self.failed.remove(&port) else { continue };
-            match self.listen(port) {
-                Ok(socket) => {
-                    tracing::info!(port, "a listener could be opened after all");
-                    let open = Self::start(Arc::new(socket), failed.target, &self.workers, &self.status);
-                    self.open.insert(port, open);
-                }
+            match self.listen(port, Arc::clone(&failed.target), failed.datagrams) {
+                Ok(()) => tracing::info!(port, "a listener could be opened after all"),
                 Err(error) => {
                     let delay = (failed.delay * 2).min(RETRY.1);
                     let (reason, again) = (error.to_string(), now + delay);
@@ -222,6 +230,23 @@ impl Listeners {
             .map(|(port, failed)| ListenerFailure { port: *port, reason: failed.reason.clone() });
         if let Some(revision) = &self.revision {
             self.status.in_force(revision, failures.collect());
+        }
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// Whether its socket is still of use. One for datagrams serves a single Service: what waits there for one must not be
+    /// taken for another.
+    fn stays(&self, plan: &Plan) -> bool {
+        let Some(route) = self.target.listener.and_then(|port| plan.routes().get(&port)) else {
+            return false;
+        };
+        match (&self.socket, route.protocol) {
+            (Some(_), Protocol::Http | Protocol::Tcp) => true,
+            (None, Protocol::Udp) => route.target == self.target,
+            (Some(_), Protocol::Udp) | (None, Protocol::Http | Protocol::Tcp) => false,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! In: the plan, at each scrape. Out: its series. A route without traffic has none, so that a mesh of thousands of
 //! Services costs a scrape only what is used on this node.
 
-use super::{BUCKETS, Histogram, LIFETIMES, Traffic};
+use super::{BUCKETS, Histogram, LIFETIMES, Traffic, datagrams, datagrams::Datagrams};
 use crate::{
     cause::Cause,
     plan::{Plan, SharedPlan},
@@ -19,12 +19,13 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use tokio::time::Instant;
+use weft_contract::Protocol;
 
 /// Reads the routes at each scrape.
 #[derive(Debug)]
 pub(super) struct Routes(pub(super) SharedPlan);
 
-type Labels<'a, const COUNT: usize> = [(&'static str, &'a str); COUNT];
+pub(super) type Labels<'a, const COUNT: usize> = [(&'static str, &'a str); COUNT];
 
 const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
@@ -49,15 +50,30 @@ impl Collector for Routes {
         refused_connections(&mut encoder, &plan)?;
         cut_connections(&mut encoder, &plan)?;
         lifetimes(&mut encoder, &plan)?;
-        connections(&mut encoder, &plan)
+        connections(&mut encoder, &plan)?;
+        datagrams::collect(&mut encoder, &plan)
     }
 }
 
+/// Each route but those of UDP, whose labels may be the same: a Service may have a port of each transport with one number.
 fn each(plan: &Plan, mut show: impl FnMut(&Route, &str, &Traffic) -> fmt::Result) -> fmt::Result {
-    plan.routes().values().try_for_each(|route| show(route, &route.target.port.to_string(), &route.traffic))
+    let mut routes = plan.routes().values().filter(|route| route.protocol != Protocol::Udp);
+    routes.try_for_each(|route| show(route, &route.target.port.to_string(), &route.traffic))
 }
 
-fn labels<'a>(route: &'a Route, port: &'a str) -> Labels<'a, 3> {
+/// Each route of UDP that had a session or a datagram.
+pub(super) fn each_udp(
+    plan: &Plan,
+    mut show: impl FnMut(&Route, &str, &Datagrams) -> fmt::Result,
+) -> fmt::Result {
+    let mut routes = plan.routes().values().filter(|route| route.protocol == Protocol::Udp);
+    routes.try_for_each(|route| match route.traffic.datagrams.get() {
+        Some(seen) => show(route, &route.target.port.to_string(), seen),
+        None => Ok(()),
+    })
+}
+
+pub(super) fn labels<'a>(route: &'a Route, port: &'a str) -> Labels<'a, 3> {
     [
         ("namespace", route.target.service.namespace.as_str()),
         ("service", route.target.service.name.as_str()),
@@ -65,12 +81,12 @@ fn labels<'a>(route: &'a Route, port: &'a str) -> Labels<'a, 3> {
     ]
 }
 
-fn with<'a>(route: &'a Route, port: &'a str, name: &'static str, value: &'a str) -> Labels<'a, 4> {
+pub(super) fn with<'a>(route: &'a Route, port: &'a str, name: &'static str, value: &'a str) -> Labels<'a, 4> {
     let [namespace, service, port] = labels(route, port);
     [namespace, service, port, (name, value)]
 }
 
-fn count(encoder: &mut MetricEncoder<'_>, labels: &Labels<'_, 4>, number: u64) -> fmt::Result {
+pub(super) fn count(encoder: &mut MetricEncoder<'_>, labels: &Labels<'_, 4>, number: u64) -> fmt::Result {
     if number == 0 {
         return Ok(());
     }

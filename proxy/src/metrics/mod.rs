@@ -4,6 +4,9 @@
 //! a request, so that no client can grow the number of series. A route's counters live and go with the route.
 
 mod collect;
+mod datagrams;
+
+pub use datagrams::{Datagrams, Moved, OpenSession};
 
 use prometheus_client::{
     encoding::text,
@@ -12,7 +15,10 @@ use prometheus_client::{
 };
 use std::{
     fmt,
-    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -65,6 +71,8 @@ pub struct Traffic {
     retries: AtomicU64,
     /// Requests that a limit of the whole cluster counted.
     carried: AtomicU64,
+    /// What only routes of UDP have.
+    datagrams: OnceLock<Box<Datagrams>>,
 }
 
 #[derive(Debug, Default)]
@@ -160,6 +168,11 @@ impl Traffic {
     /// Counts bytes to the client of a TCP connection.
     pub fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What is counted of datagrams and their sessions.
+    pub fn datagrams(&self) -> &Datagrams {
+        self.datagrams.get_or_init(Box::default)
     }
 }
 

@@ -15,13 +15,13 @@ use weft_contract::{
 
 const PAGE: &str = include_str!("../../../docs/metrics.md");
 
-/// A plan with one port, of which everything has been counted once.
+/// A plan with a port of each transport, of which everything has been counted once.
 fn busy_plan() -> Plan {
-    let port = Port {
+    let port = |transport, listener, protocol| Port {
         name: None,
         port: 80,
-        transport: Transport::Tcp,
-        listener: Some(Listener { port: 10_000, protocol: Protocol::Http }),
+        transport,
+        listener: Some(Listener { port: listener, protocol }),
         scheme: Scheme::Http,
         endpoints: vec![],
         target_name: None,
@@ -31,7 +31,10 @@ fn busy_plan() -> Plan {
     let service = Service {
         key: ServiceKey::new("shop", "web"),
         addresses: vec![],
-        ports: vec![port],
+        ports: vec![
+            port(Transport::Tcp, 10_000, Protocol::Http),
+            port(Transport::Udp, 10_001, Protocol::Udp),
+        ],
         policy,
         split: None,
     };
@@ -57,6 +60,15 @@ fn busy_plan() -> Plan {
     traffic.refused(Cause::Overloaded);
     traffic.cut(Cause::IdleTimeout);
     drop(OpenConnection::new(Arc::clone(traffic)));
+    let traffic = &plan.routes()[&10_001].traffic;
+    drop(OpenSession::new(Arc::clone(traffic)));
+    let datagrams = traffic.datagrams();
+    datagrams.expired();
+    datagrams.evicted();
+    datagrams.moved(Moved::Refused);
+    datagrams.received(1, 1);
+    datagrams.sent(1, 1);
+    datagrams.dropped(Cause::NoEndpoint, 1);
     plan
 }
 
@@ -80,6 +92,19 @@ fn registered() -> BTreeMap<String, (String, Vec<String>)> {
         (name, (kind.to_owned(), labels.collect()))
     });
     described.collect()
+}
+
+#[test]
+fn no_two_series_have_the_same_labels() {
+    let metrics = Metrics::new(Arc::new(ArcSwapOption::from_pointee(busy_plan())));
+    let text = metrics.text().unwrap();
+    let series: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.rsplit_once(' ').map_or(line, |(series, _)| series))
+        .collect();
+    let different: BTreeSet<&str> = series.iter().copied().collect();
+    assert_eq!(series.len(), different.len(), "{text}");
 }
 
 /// The rows of the table below a heading, as their cells.

@@ -11,6 +11,7 @@ pub mod message;
 pub mod policy;
 pub mod raw;
 pub mod streams;
+pub mod udp;
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
