@@ -22,6 +22,8 @@ pub enum Cause {
     NotImplemented,
     /// The port is no longer that of a Service.
     NoService,
+    /// Access control: nothing grants this to who asks.
+    Denied,
     /// A rate limit.
     RateLimited,
     /// The bulkhead of the Service, the client or every endpoint is full, and so is its queue, or the wait was too long.
@@ -64,7 +66,7 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause, in the order of metrics and docs.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::BadRequest,
         Self::HeadTooLarge,
         Self::BodyTooLarge,
@@ -72,6 +74,7 @@ impl Cause {
         Self::MethodRefused,
         Self::NotImplemented,
         Self::NoService,
+        Self::Denied,
         Self::RateLimited,
         Self::Overloaded,
         Self::BreakerOpen,
@@ -97,6 +100,7 @@ impl Cause {
     pub fn status(self) -> u16 {
         match self {
             Self::BadRequest | Self::NotTls => 400,
+            Self::Denied => 403,
             Self::NoService => 404,
             Self::MethodRefused => 405,
             Self::RequestTimeout => 408,
@@ -119,6 +123,7 @@ impl Cause {
         match self {
             Self::Answered => 0,
             Self::DeadlineExceeded | Self::TryTimeout | Self::IdleTimeout => 4, // DEADLINE_EXCEEDED
+            Self::Denied => 7,                                                  // PERMISSION_DENIED
             Self::RateLimited | Self::HeadTooLarge | Self::BodyTooLarge => 8,   // RESOURCE_EXHAUSTED
             Self::NoService | Self::UnknownServerName | Self::MethodRefused | Self::NotImplemented => 12, // UNIMPLEMENTED
             Self::BadRequest | Self::NotTls | Self::Internal | Self::BadAnswer => 13, // INTERNAL
@@ -144,7 +149,7 @@ impl Cause {
             | Self::BodyTooLarge
             | Self::RequestTimeout
             | Self::NotImplemented => "http_request_error",
-            Self::MethodRefused | Self::RateLimited | Self::Fault => "http_request_denied",
+            Self::MethodRefused | Self::Denied | Self::RateLimited | Self::Fault => "http_request_denied",
             Self::NoService | Self::UnknownServerName => "destination_not_found",
             Self::Overloaded => "connection_limit_reached",
             Self::BreakerOpen | Self::NoEndpoint => "destination_unavailable",
@@ -171,6 +176,7 @@ impl Cause {
             Self::MethodRefused => "method_refused",
             Self::NotImplemented => "not_implemented",
             Self::NoService => "no_service",
+            Self::Denied => "denied",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::BreakerOpen => "breaker_open",
@@ -203,6 +209,7 @@ impl Cause {
             Self::MethodRefused => "this method is not forwarded",
             Self::NotImplemented => "this is not forwarded",
             Self::NoService => "this port is no longer served",
+            Self::Denied => "this is not granted to you",
             Self::RateLimited => "too many requests",
             Self::Overloaded => "too many requests are under way",
             Self::BreakerOpen => "the circuit breaker is open",

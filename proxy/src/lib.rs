@@ -9,6 +9,7 @@
 //!
 //! Each folder is one station of that way; nothing but `app` knows them all.
 
+pub mod access;
 pub mod admin;
 pub mod alarm;
 pub mod app;
@@ -22,12 +23,14 @@ pub mod drain;
 pub mod guard;
 pub mod http;
 pub mod listen;
+pub mod matching;
 pub mod metrics;
 pub mod middleware;
 pub mod plan;
 mod queue;
 pub mod retry;
 pub mod route;
+pub mod split;
 pub mod status;
 pub mod tcp;
 pub mod udp;

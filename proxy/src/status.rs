@@ -6,6 +6,7 @@ mod carrying;
 mod tripped;
 
 use crate::{
+    access::Held,
     drain::{Drain, Phase},
     metrics::Metrics,
     plan::SharedPlan,
@@ -24,6 +25,8 @@ pub struct Status {
     pub drain: Drain,
     /// What it counts.
     pub metrics: Arc<Metrics>,
+    /// What goes on for as long as it is granted.
+    pub held: Held,
     confirmation: Arc<watch::Sender<Confirmation>>,
     carrying: Arc<Mutex<Carrying>>,
     dns: Arc<watch::Sender<bool>>,
@@ -47,6 +50,7 @@ impl Default for Status {
             metrics: Arc::new(Metrics::new(Arc::clone(&plan))),
             plan,
             drain: Drain::default(),
+            held: Held::default(),
             confirmation: Arc::new(watch::Sender::new(Confirmation::default())),
             carrying: Arc::default(),
             dns: Arc::new(watch::Sender::new(false)),
@@ -62,6 +66,8 @@ impl Status {
         let mut confirmation = self.confirmation.borrow().clone();
         if let Some(plan) = &*self.plan.load() {
             confirmation.tripped = tripped::tripped(plan, now);
+            confirmation.denied =
+                plan.access.as_ref().map(|access| access.ledger.denials(now)).unwrap_or_default();
             let mut carrying = self.carrying.lock().unwrap_or_else(PoisonError::into_inner);
             confirmation.carrying = carrying.look(plan, now);
         }

@@ -90,6 +90,20 @@ def memory(records: Records, name: str, case: str, field: str, most: int, unit: 
     return Bar(name, f"{value / unit:.1f} {suffix}", verdict(value <= most))
 
 
+def access(records: Records, most: float) -> Bar:
+    """CPU per request of access control against none."""
+    name = f"access: CPU per request ≤ {most:.2f} × none's"
+    ratios = {}
+    for case in records.cases("access"):
+        for target in records.targets("access"):
+            if target != "none" and (ratio := records.ratio("access", case, target, "none", "cpu_us")):
+                ratios[target] = ratio.middle
+    if not ratios:
+        return Bar(name, "", "not measured")
+    worst = max(ratios, key=ratios.get)
+    return Bar(name, f"{ratios[worst]:.2f} at worst ({worst})", verdict(ratios[worst] <= most))
+
+
 def bars(records: Records) -> list[Bar]:
     """All of them."""
     found = [
@@ -100,6 +114,7 @@ def bars(records: Records) -> list[Bar]:
     for scenario in ("h2c", "grpc"):
         found.append(cpu_ratio(records, scenario, "haproxy", 1.0))
         found.append(cpu_ratio(records, scenario, "nginx", 1.0, strictly=True))
+    found.append(access(records, 1.10))
     found += [added_p99(records, "haproxy"), added_p99(records, "envoy")]
     found += [
         memory(records, "an idle connection ≤ 4 KiB", "idle connections", "per_connection", 4 * KIB, KIB, "KiB"),

@@ -124,7 +124,7 @@ def report(run: dict) -> str:
     for scenario, write in (("latency", latency), ("memory", memory)):
         if records.of(scenario):
             sections.append((scenario, write(records)))
-    for scenario in ("policies", "services"):
+    for scenario in ("policies", "services", "access"):
         if records.of(scenario):
             sections.append((scenario, against_first(records, scenario)))
     return frame("hack/bench/http", run, bars(records), sections)

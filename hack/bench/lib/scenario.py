@@ -145,6 +145,27 @@ def policies(recorder: Recorder, plan: Plan) -> None:
         recorder.run(Case("policies", "32 connections, body 1k", load, targets, rounds, seconds))
 
 
+def access(recorder: Recorder, plan: Plan) -> None:
+    """What access control costs a request, where much is granted."""
+    rounds, seconds = plan.fewer()
+    load = wrk(32, "/1k")
+    variants = {"none": {}, **{name: weft.controlled(grants) for name, grants in weft.ACCESS.items()}}
+    # A configuration is a whole proxy's, so they run one after the other, and each round starts them anew.
+    for number in range(rounds):
+        for name, more in variants.items():
+            if recorder.over():
+                recorder.skipped.append(f"access: from round {number + 1} on")
+                return
+            with Processes(plan.folder) as processes:
+                backend.start(processes, recorder.programs)
+                service = weft.Service("web", weft.DEFAULTS)
+                process, ports = weft.start(processes, recorder.programs, [service], name="access", more=more)
+                target = Target(name, ports["web"], process)
+                case = Case("access", "32 connections, body 1k", load, [target], 1, seconds)
+                if recorder.warm_up(case, target):
+                    recorder.measure(case, target, number)
+
+
 def services(recorder: Recorder, plan: Plan) -> None:
     """Whether the number of Services matters to a request: proxies that have more and more of them."""
     counts = (1, 100, 1000, 10_000)

@@ -94,12 +94,61 @@ def many(count: int, endpoints: int = 10) -> list[Service]:
     return [Service("s00000", endpoints=place.addresses(place.BACKEND_HTTP1, endpoints)), *others]
 
 
+def account(name: str) -> dict:
+    """A principal of access control."""
+    return {"kind": "ServiceAccount", "namespace": "bench", "name": name}
+
+
+def controlled(grants: list[dict]) -> dict:
+    """Access control with these grants, of 10,000 pods besides the client and the backend, which are one to it."""
+    pods = [(f"10.{n // 62_500 + 1}.{n // 250 % 250}.{n % 250 + 1}", f"pod-{n:05}") for n in range(10_000)]
+    pods.append((place.HOST, "bench"))
+    pods.sort(key=lambda pod: [int(part) for part in pod[0].split(".")])
+    sources = [{"address": address, "namespace": "bench", "serviceAccount": name} for address, name in pods]
+    return {"schema": 2, "sources": sources, "access": {"mode": "enforce", "grants": grants}}
+
+
+def grant(number: int, sources: list[str], matches: list[dict]) -> dict:
+    """What a TrafficTarget grants."""
+    name, sources = f"target-{number:04}", [account(source) for source in sources]
+    return {"namespace": "bench", "name": name, "destination": account("bench"), "sources": sources, "http": matches}
+
+
+def thousand_targets() -> list[dict]:
+    """A thousand TrafficTargets with ten sources and a route each; the last one lets the client through."""
+    grants = []
+    for number in range(1000):
+        sources = [f"pod-{number * 10 + each:05}" for each in range(10)]
+        path = {"path": f"/route-{number:04}/[^/]+"}
+        grants.append(grant(number, sources, [path]))
+    grants[-1] = grant(999, [f"pod-{9990 + each:05}" for each in range(9)] + ["bench"], [{"path": "/1k"}])
+    return grants
+
+
+def thousand_routes(pattern: str, last: str) -> list[dict]:
+    """A TrafficTarget with a thousand routes, of which the last one lets the client through."""
+    return [grant(0, ["bench"], [{"path": pattern.format(number)} for number in range(999)] + [{"path": last}])]
+
+
+# Each against none.
+ACCESS = {
+    "1,000 targets of 10 sources": thousand_targets(),
+    "1,000 routes": thousand_routes("/route-{:04}/[0-9]+$", "/1[a-z]$"),
+    "1,000 routes that begin anyhow": thousand_routes(".*/route-{:04}$", ".*k$"),
+}
+
+
 def start(
-    processes: Processes, programs: dict[str, str], services: list[Service], first: int = place.WEFT, name: str = "weft"
+    processes: Processes,
+    programs: dict[str, str],
+    services: list[Service],
+    first: int = place.WEFT,
+    name: str = "weft",
+    more: dict | None = None,
 ) -> tuple[Process, dict[str, int]]:
-    """Starts it; returns once every Service is served, with the port of each."""
+    """Starts it; returns once every Service is served, with the port of each. `more` of a configuration goes first."""
     path = processes.folder / f"{name}.json"
-    path.write_text(json.dumps(configuration(services, first)))
+    path.write_text(json.dumps({**configuration(services, first), **(more or {})}))
     state = processes.folder / f"{name}.state"
     state.mkdir(exist_ok=True)
     for left in state.iterdir():

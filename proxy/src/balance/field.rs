@@ -1,6 +1,6 @@
 //! Whom a choice is among.
 
-use super::{dice::Dice, state::EndpointState};
+use super::{dice::Dice, only::Only, state::EndpointState};
 use crate::clock::Ticks;
 use std::{net::SocketAddr, sync::Arc};
 
@@ -29,6 +29,7 @@ pub(super) enum Measure {
 pub(super) struct Field<'a> {
     pub(super) endpoints: &'a [Arc<EndpointState>],
     pub(super) tried: &'a [SocketAddr],
+    pub(super) only: Option<&'a Only>,
     pub(super) leniency: Leniency,
     pub(super) measure: Measure,
     pub(super) most_in_flight: usize,
@@ -53,7 +54,9 @@ impl<'a> Field<'a> {
             Leniency::DespitePushback => state.health.takes_part(),
             Leniency::DespiteFailing => true,
         };
-        good && state.in_flight() < self.most_in_flight && !self.tried.contains(&state.address)
+        good && state.in_flight() < self.most_in_flight
+            && !self.tried.contains(&state.address)
+            && is_open(self.only, state)
     }
 
     /// Those that may be chosen.
@@ -69,7 +72,7 @@ impl<'a> Field<'a> {
     /// The probe of this endpoint, if it is due. What was tried already is too precious to find something out.
     pub(super) fn probe(&self, state: &'a Arc<EndpointState>) -> Option<Choice<'a>> {
         let free = self.tried.is_empty() && state.in_flight() < self.most_in_flight;
-        (free && state.health.is_due(self.now) && claim(state, self.now, false))
+        (free && state.health.is_due(self.now) && is_open(self.only, state) && claim(state, self.now, false))
             .then_some(Choice { state, probe: true })
     }
 
@@ -89,6 +92,11 @@ impl<'a> Field<'a> {
     pub(super) fn with(self, leniency: Leniency) -> Self {
         Self { leniency, ..self }
     }
+}
+
+/// Whether an endpoint is one of the only ones, where there are such.
+pub(super) fn is_open(only: Option<&Only>, state: &EndpointState) -> bool {
+    only.is_none_or(|only| only.admits(state.address))
 }
 
 /// Takes the one probe of this endpoint, if it is to be had.

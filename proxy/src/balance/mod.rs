@@ -24,6 +24,7 @@ mod hash;
 mod in_flight;
 mod locality;
 mod maglev;
+mod only;
 mod outcome;
 mod outlier;
 mod p2c;
@@ -37,13 +38,14 @@ mod window;
 pub use dice::Dice;
 pub use hash::{hash, hash_address};
 pub use in_flight::InFlight;
+pub use only::{Kinds, Only};
 pub use outcome::Outcome;
 pub use room::Waiting;
 pub use state::EndpointState;
 
 use crate::clock::{Ticks, nanoseconds};
 use dice::Roll;
-use field::{Choice, Field, Leniency, Measure};
+use field::{Choice, Field, Leniency, Measure, is_open};
 use group::Group;
 use locality::{Distances, Tiers};
 use maglev::Maglev;
@@ -112,6 +114,8 @@ pub struct Want<'a> {
     pub sticky: Option<&'a [u8]>,
     /// What was tried already, and will not be picked again.
     pub tried: &'a [SocketAddr],
+    /// The only ones that may be picked; none where all may.
+    pub only: Option<&'a Only>,
 }
 
 /// Why no endpoint was picked.
@@ -219,7 +223,7 @@ impl Balancer {
         }
         for _ in 0..CHARGES {
             let roll = dice.roll();
-            let field = Field { measure, ..self.field(want.tried, dice, now) };
+            let field = Field { measure, ..self.field(want, dice, now) };
             let Some(choice) = self.choose(&field, want, roll) else { break };
             if let Some(in_flight) = InFlight::charge(choice, self.most_in_flight, now, roll) {
                 return Ok(in_flight);
@@ -260,7 +264,7 @@ impl Balancer {
     #[must_use]
     pub fn census(&self, now: Instant) -> Census {
         let dice = Dice::new(0);
-        let available = self.field(&[], &dice, self.group.ticks(now)).admitted().count();
+        let available = self.field(&Want::default(), &dice, self.group.ticks(now)).admitted().count();
         let ejected = self.endpoints.iter().filter(|state| !state.health.takes_part()).count();
         Census { available, ejected, total: self.endpoints.len() }
     }
@@ -276,10 +280,11 @@ impl Balancer {
         self.endpoints.iter().for_each(|state| state.retire());
     }
 
-    fn field<'a>(&'a self, tried: &'a [SocketAddr], dice: &'a Dice, now: Ticks) -> Field<'a> {
+    fn field<'a>(&'a self, want: &Want<'a>, dice: &'a Dice, now: Ticks) -> Field<'a> {
         Field {
             endpoints: &self.endpoints,
-            tried,
+            tried: want.tried,
+            only: want.only,
             leniency: Leniency::Strict,
             measure: Measure::Latency,
             most_in_flight: self.most_in_flight,
@@ -319,9 +324,10 @@ impl Balancer {
     }
 
     fn why_none(&self, want: &Want<'_>) -> NoEndpoint {
-        if self.endpoints.is_empty() {
+        let mut open = self.endpoints.iter().filter(|state| is_open(want.only, state)).peekable();
+        if open.peek().is_none() {
             NoEndpoint::NoneReady
-        } else if self.endpoints.iter().all(|state| want.tried.contains(&state.address)) {
+        } else if open.all(|state| want.tried.contains(&state.address)) {
             NoEndpoint::AllTried
         } else {
             NoEndpoint::Full

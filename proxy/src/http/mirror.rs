@@ -7,7 +7,7 @@
 use super::{
     Worker,
     endpoint::Sent,
-    exchange::Call,
+    exchange::{Call, Known, open_to_copy},
     head::{RequestHead, framing::Framing, hygiene::Hop},
     wire::{Broken, Frame, Side},
 };
@@ -30,14 +30,22 @@ struct Copy {
 }
 
 /// Sends a copy, in the background.
-pub(super) fn send(worker: &Worker, route: &Route, call: &Call, changes: &Changes, body: Vec<Frame>) {
+pub(super) fn send(
+    worker: &Worker,
+    known: &Known,
+    route: &Route,
+    call: &Call,
+    changes: &Changes,
+    body: Vec<Frame>,
+) {
     let Some(mirror) = &route.policy.actions.mirror else { return };
     let plan = worker.status.plan.load();
-    let to =
-        plan.as_ref().and_then(|plan| plan.route_to(&mirror.service, mirror.port, Transport::Tcp)).cloned();
-    let Some(to) = to else { return };
-    let now = Instant::now();
-    let Ok(endpoint) = to.balancer.pick(&Want::default(), &worker.dice, now) else { return };
+    let Some(plan) = plan.as_ref() else { return };
+    let Some(to) = plan.route_to(&mirror.service, mirror.port, Transport::Tcp).cloned() else { return };
+    // It is the client that asks the mirror, by the Service's wish: it may as little as if it asked by itself.
+    let Ok(only) = open_to_copy(plan, &to, known, call) else { return };
+    let want = Want { only: only.as_ref(), ..Want::default() };
+    let Ok(endpoint) = to.balancer.pick(&want, &worker.dice, Instant::now()) else { return };
     let copy = Copy {
         request: call.request.clone(),
         hop: call.hop,

@@ -119,6 +119,7 @@ impl Listeners {
         self.close(|open| !open.stays(plan)).await;
         self.failed.retain(|port, _| plan.routes().contains_key(port));
         self.status.plan.store(Some(Arc::clone(plan)));
+        self.status.held.look(plan);
         for (number, (port, route)) in plan.routes().iter().enumerate() {
             if number % BATCH == BATCH - 1 {
                 tokio::task::yield_now().await;

@@ -3,6 +3,8 @@
 //! In: the plan, at each scrape. Out: its series. A route without traffic has none, so that a mesh of thousands of
 //! Services costs a scrape only what is used on this node.
 
+mod backends;
+
 use super::{BUCKETS, Histogram, LIFETIMES, Traffic, datagrams, datagrams::Datagrams};
 use crate::{
     cause::Cause,
@@ -43,6 +45,8 @@ impl Collector for Routes {
         durations(&mut encoder, &plan)?;
         failures(&mut encoder, &plan)?;
         own_answers(&mut encoder, &plan)?;
+        denied(&mut encoder, &plan)?;
+        backends::encode(&mut encoder, &plan)?;
         retries(&mut encoder, &plan)?;
         endpoints(&mut encoder, &plan)?;
         breakers(&mut encoder, &plan)?;
@@ -86,7 +90,11 @@ pub(super) fn with<'a>(route: &'a Route, port: &'a str, name: &'static str, valu
     [namespace, service, port, (name, value)]
 }
 
-pub(super) fn count(encoder: &mut MetricEncoder<'_>, labels: &Labels<'_, 4>, number: u64) -> fmt::Result {
+pub(super) fn count<const COUNT: usize>(
+    encoder: &mut MetricEncoder<'_>,
+    labels: &Labels<'_, COUNT>,
+    number: u64,
+) -> fmt::Result {
     if number == 0 {
         return Ok(());
     }
@@ -108,44 +116,44 @@ fn requests(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
 }
 
 fn durations(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
-    let metric = encoder.encode_descriptor(
+    let mut metric = encoder.encode_descriptor(
         "request_duration_seconds",
         "From a request's headers read to its answer sent",
         None,
         MetricType::Histogram,
     )?;
-    histogram(metric, plan, &BUCKETS, |traffic| &traffic.durations)
+    each(plan, |route, port, traffic| {
+        histogram(&mut metric, &labels(route, port), &BUCKETS, &traffic.durations)
+    })
 }
 
 fn lifetimes(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
-    let metric = encoder.encode_descriptor(
+    let mut metric = encoder.encode_descriptor(
         "tcp_connection_duration_seconds",
         "How long TCP connections lasted that were not refused",
         None,
         MetricType::Histogram,
     )?;
-    histogram(metric, plan, &LIFETIMES, |traffic| &traffic.lifetimes)
+    each(plan, |route, port, traffic| {
+        histogram(&mut metric, &labels(route, port), &LIFETIMES, &traffic.lifetimes)
+    })
 }
 
-fn histogram(
-    mut metric: MetricEncoder<'_>,
-    plan: &Plan,
+fn histogram<const COUNT: usize>(
+    metric: &mut MetricEncoder<'_>,
+    labels: &Labels<'_, COUNT>,
     bounds: &[u64],
-    of: impl Fn(&Traffic) -> &Histogram,
+    Histogram { buckets, microseconds }: &Histogram,
 ) -> fmt::Result {
-    each(plan, |route, port, traffic| {
-        let Histogram { buckets, microseconds } = of(traffic);
-        let bounds = bounds.iter().map(|bound| *bound as f64 / 1e6).chain([f64::MAX]);
-        let counts = buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        let total = buckets.iter().map(|(_, count)| count).sum();
-        if total == 0 {
-            return Ok(());
-        }
-        let sum = microseconds.load(Ordering::Relaxed) as f64 / 1e6;
-        let labels = labels(route, port);
-        metric.encode_family(&labels)?.encode_histogram::<NoLabelSet>(sum, total, &buckets, None)
-    })
+    let bounds = bounds.iter().map(|bound| *bound as f64 / 1e6).chain([f64::MAX]);
+    let counts = buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
+    let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
+    let total = buckets.iter().map(|(_, count)| count).sum();
+    if total == 0 {
+        return Ok(());
+    }
+    let sum = microseconds.load(Ordering::Relaxed) as f64 / 1e6;
+    metric.encode_family(labels)?.encode_histogram::<NoLabelSet>(sum, total, &buckets, None)
 }
 
 fn failures(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
@@ -166,6 +174,20 @@ fn own_answers(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result 
         MetricType::Counter,
     )?;
     by_cause(metric, plan, "flag", |traffic| &traffic.own)
+}
+
+fn denied(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
+    let mut metric = encoder.encode_descriptor(
+        "denied",
+        "Requests, connections and sessions that nothing grants, refused or let through",
+        None,
+        MetricType::Counter,
+    )?;
+    each(plan, |route, port, traffic| {
+        ["enforce", "audit"].iter().zip(&traffic.denied).try_for_each(|(mode, counter)| {
+            count(&mut metric, &with(route, port, "mode", mode), counter.load(Ordering::Relaxed))
+        })
+    })
 }
 
 fn retries(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {

@@ -23,6 +23,7 @@ use std::{
 };
 
 use crate::{cause::Cause, plan::SharedPlan};
+use weft_contract::AccessMode;
 
 /// Upper bounds of the duration buckets in microseconds: fine around what a request within a cluster takes.
 const BUCKETS: [u64; 13] = [
@@ -71,6 +72,10 @@ pub struct Traffic {
     retries: AtomicU64,
     /// Requests that a limit of the whole cluster counted.
     carried: AtomicU64,
+    /// What nothing grants, refused and let through.
+    denied: [AtomicU64; 2],
+    /// Connections and sessions that a split sent here.
+    begun: AtomicU64,
     /// What only routes of UDP have.
     datagrams: OnceLock<Box<Datagrams>>,
 }
@@ -127,6 +132,16 @@ impl Traffic {
     /// Counts an answer of the proxy's own.
     pub fn own(&self, cause: Cause) {
         self.own[cause as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what nothing grants.
+    pub fn denied(&self, mode: AccessMode) {
+        self.denied[mode as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection or a session that a split sent here.
+    pub fn begun(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts another try.

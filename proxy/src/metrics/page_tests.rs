@@ -9,8 +9,8 @@ use std::{
 };
 use tokio::time::Instant;
 use weft_contract::{
-    Listener, NodeConfiguration, Policy, Port, Protocol, SCHEMA, Service, ServiceKey, Transport,
-    policy::Scheme,
+    AccessMode, Listener, NodeConfiguration, Policy, Port, Protocol, SCHEMA, Service, ServiceKey, Split,
+    SplitBackend, Transport, policy::Scheme,
 };
 
 const PAGE: &str = include_str!("../../../docs/metrics.md");
@@ -28,6 +28,8 @@ fn busy_plan() -> Plan {
         sni_routes: Vec::new(),
     };
     let policy = Policy { circuit_breaker: Some("NetworkErrorRatio() > 0.5".into()), ..Policy::default() };
+    let backend = SplitBackend { service: ServiceKey::new("shop", "new"), weight: 1, ports: vec![80] };
+    let split = Split { name: "web".into(), matches: None, backends: vec![backend], sticky: None };
     let service = Service {
         key: ServiceKey::new("shop", "web"),
         addresses: vec![],
@@ -36,7 +38,7 @@ fn busy_plan() -> Plan {
             port(Transport::Udp, 10_001, Protocol::Udp),
         ],
         policy,
-        split: None,
+        split: Some(split),
     };
     let configuration = NodeConfiguration {
         schema: SCHEMA,
@@ -53,6 +55,11 @@ fn busy_plan() -> Plan {
     traffic.request(Some(200), Duration::from_millis(1));
     traffic.failure(Cause::ConnectFailed);
     traffic.own(Cause::NoEndpoint);
+    traffic.denied(AccessMode::Enforce);
+    for (_, backend) in plan.routes()[&10_000].split.as_ref().unwrap().traffic() {
+        backend.request(Some(200), Duration::from_millis(1));
+        backend.begun();
+    }
     traffic.retry();
     traffic.received(1);
     traffic.sent(1);

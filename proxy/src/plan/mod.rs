@@ -5,11 +5,14 @@
 //! a Service is the same `Arc` in both plans, and an unchanged endpoint of a changed one is the same `Arc` too.
 
 use crate::{
-    balance::{Balancer, Home, Settings},
+    access::{Access, Gates},
+    balance::{self, Balancer, Home, Settings},
+    matching::{Compiling, Matcher, Pool},
     metrics::Traffic,
     middleware::Chain,
     retry::Budget,
     route::{Guards, Route, ServerNames, Target, Tls, Upstream},
+    split::Split,
 };
 use arc_swap::ArcSwapOption;
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
@@ -37,6 +40,10 @@ pub struct Plan {
     pub revision: String,
     /// The configuration itself; names are resolved from it.
     pub configuration: Arc<NodeConfiguration>,
+    /// Who may call whom; none where access is not controlled.
+    pub access: Option<Access>,
+    /// What requests are matched by, for the next plan.
+    matching: Pool,
     /// The ports that the proxy listens for, by the proxy port that stands for each.
     routes: HashMap<u16, Arc<Route>>,
     /// Every port that could be gone to, also from another one.
@@ -50,6 +57,8 @@ struct Compiler<'a> {
     previous: Option<&'a Plan>,
     same_home: bool,
     now: Instant,
+    gates: Option<Gates<'a>>,
+    matching: Compiling<'a>,
 }
 
 /// Compiles a configuration at the time `now`. Nothing is opened or closed here; endpoints that are not carried on are
@@ -57,12 +66,12 @@ struct Compiler<'a> {
 #[must_use]
 pub fn compile(accepted: Accepted, previous: Option<&Plan>, now: Instant) -> Plan {
     let Accepted { revision, configuration } = accepted;
-    let compiler = Compiler::new(&configuration, previous, now);
+    let before = previous.and_then(|plan| Some((plan.access.as_ref()?, &*plan.configuration)));
+    let access = Access::new(&configuration, before);
+    let mut compiler = Compiler::new(&configuration, access.as_ref(), previous, now);
     let (mut routes, mut ports) = (HashMap::new(), HashMap::new());
     for service in &configuration.services {
-        let policy = Arc::new(service.policy.clone());
-        let compiled: Vec<_> =
-            service.ports.iter().filter_map(|port| compiler.route(service, &policy, port)).collect();
+        let compiled = compiler.service(service);
         let listened = compiled.iter().filter_map(|route| Some((route.target.listener?, Arc::clone(route))));
         routes.extend(listened);
         ports.insert(service.key.clone(), compiled);
@@ -70,7 +79,8 @@ pub fn compile(accepted: Accepted, previous: Option<&Plan>, now: Instant) -> Pla
     if let Some(previous) = previous {
         retire(previous, &ports);
     }
-    Plan { revision, configuration, routes, ports }
+    let matching = compiler.finish();
+    Plan { revision, configuration, access, matching, routes, ports }
 }
 
 /// Retires the endpoints that no route of the next plan carries on.
@@ -88,18 +98,44 @@ fn retire(previous: &Plan, next: &HashMap<ServiceKey, Vec<Arc<Route>>>) {
 // === impl Compiler ===
 
 impl<'a> Compiler<'a> {
-    fn new(configuration: &NodeConfiguration, previous: Option<&'a Plan>, now: Instant) -> Self {
+    fn new(
+        configuration: &NodeConfiguration,
+        access: Option<&'a Access>,
+        previous: Option<&'a Plan>,
+        now: Instant,
+    ) -> Self {
         let home_of = |configuration: &NodeConfiguration| Home {
             node: configuration.node.clone(),
             zone: configuration.zone.clone(),
         };
         let home = home_of(configuration);
         let same_home = previous.is_some_and(|plan| home_of(&plan.configuration) == home);
-        Self { home, previous, same_home, now }
+        let matching = Compiling::after(previous.map(|plan| &plan.matching));
+        Self { home, previous, same_home, now, gates: access.map(Gates::new), matching }
+    }
+
+    fn finish(self) -> Pool {
+        self.matching.finish()
+    }
+
+    /// The routes to the ports of a Service.
+    fn service(&mut self, service: &Service) -> Vec<Arc<Route>> {
+        let policy = Arc::new(service.policy.clone());
+        let matches = service.split.as_ref().and_then(|split| split.matches.as_ref());
+        let matcher = matches.map(|list| self.matching.matcher(list));
+        let routes =
+            service.ports.iter().filter_map(|port| self.route(service, &policy, port, matcher.as_ref()));
+        routes.collect()
     }
 
     /// The route to a port; none for a transport that is never served.
-    fn route(&self, service: &Service, policy: &Arc<Policy>, port: &Port) -> Option<Arc<Route>> {
+    fn route(
+        &mut self,
+        service: &Service,
+        policy: &Arc<Policy>,
+        port: &Port,
+        matcher: Option<&Arc<Matcher>>,
+    ) -> Option<Arc<Route>> {
         let listener = port.listener.as_ref().map(|listener| listener.port);
         let protocol = match (&port.listener, port.transport) {
             (Some(listener), _) => listener.protocol,
@@ -111,8 +147,15 @@ impl<'a> Compiler<'a> {
         let target = Target { service: service.key.clone(), port: port.port, transport, listener };
         let before = self.previous.and_then(|plan| plan.ports.get(&service.key));
         let same = before.and_then(|routes| routes.iter().find(|route| *route.target == target));
-        let unchanged =
-            |route: &&Arc<Route>| self.same_home && route.port == *port && route.policy == *policy;
+        let before = same.and_then(|route| route.gate.as_ref());
+        let gate = self.gates.as_mut().map(|gates| gates.gate(port, before, &mut self.matching));
+        let unchanged = |route: &&Arc<Route>| {
+            self.same_home
+                && route.port == *port
+                && route.policy == *policy
+                && route.gate.as_ref().map(Arc::as_ptr) == gate.as_ref().map(Arc::as_ptr)
+                && route.split.as_ref().map(|split| split.configuration()) == service.split.as_ref()
+        };
         if let Some(route) = same.filter(unchanged) {
             return Some(Arc::clone(route));
         }
@@ -125,10 +168,25 @@ impl<'a> Compiler<'a> {
             guards: Guards::new(policy, same.map(|route| &route.guards)),
             budget: Budget::new(&policy.retry.budget, same.map(|route| &route.budget)),
             upstream: upstream(service, port, same),
+            gate,
+            split: self.split(service, port, matcher, same.and_then(|route| route.split.as_deref())),
             server_names: ServerNames::new(&port.sni_routes),
             policy: Arc::clone(policy),
             port: port.clone(),
         }))
+    }
+
+    fn split(
+        &self,
+        service: &Service,
+        port: &Port,
+        matcher: Option<&Arc<Matcher>>,
+        before: Option<&Split>,
+    ) -> Option<Arc<Split>> {
+        let split = service.split.as_ref()?;
+        // Each proxy begins elsewhere, or the first request of every node would go to the same side.
+        let start = balance::hash(self.home.node.as_bytes());
+        Some(Arc::new(Split::new(&service.key, port.port, split, matcher.cloned(), before, start)))
     }
 
     fn balancer(&self, policy: &Policy, port: &Port, before: Option<&Balancer>) -> Balancer {

@@ -7,13 +7,18 @@ mod guards;
 mod server_names;
 mod tls;
 mod upstream;
+mod way;
 
 pub use guards::Guards;
 pub use server_names::ServerNames;
 pub use tls::{Error as TlsError, Tls};
 pub use upstream::Upstream;
+pub use way::{NoWay, Stay, Way, open, way};
 
-use crate::{balance::Balancer, metrics::Traffic, middleware::Chain, plan::Plan, retry::Budget};
+use crate::{
+    access::Gate, balance::Balancer, metrics::Traffic, middleware::Chain, plan::Plan, retry::Budget,
+    split::Split,
+};
 use std::sync::Arc;
 use weft_contract::{Policy, Port, Protocol, ServiceKey, Transport};
 
@@ -38,6 +43,10 @@ pub struct Route {
     pub budget: Budget,
     /// What its endpoints speak.
     pub upstream: Arc<Upstream>,
+    /// What is open at its endpoints, and to whom; none where access is not controlled.
+    pub gate: Option<Arc<Gate>>,
+    /// How it is split among others' endpoints, if it is.
+    pub split: Option<Arc<Split>>,
     /// Where TLS connections to it go by their server names; none where nobody is asked for one.
     pub server_names: Option<ServerNames>,
     /// What it was compiled from, to tell whether anything changed.

@@ -10,7 +10,7 @@ use crate::{
     balance::{InFlight, NoEndpoint, Outcome, Want, hash_address},
     cause::Cause,
     metrics::Traffic,
-    route::{Route, Target},
+    route::{Route, Target, Way},
 };
 use rustix::io::Errno;
 use std::{
@@ -23,7 +23,10 @@ use std::{
     time::Duration,
 };
 use tokio::{net::TcpStream, time::Instant};
-use weft_contract::policy::{HashKey, Retry};
+use weft_contract::{
+    Policy,
+    policy::{HashKey, Retry},
+};
 
 /// Who wants to be connected.
 pub(super) struct Caller<'a> {
@@ -75,17 +78,19 @@ impl Tries {
 pub(super) async fn connect(
     worker: &Worker,
     caller: Caller<'_>,
-    route: Arc<Route>,
+    way: Way,
+    policy: Arc<Policy>,
     tries: &mut Tries,
     alarm: &mut Alarm,
 ) -> Result<Connected, Cause> {
     // Whoever comes again comes because an endpoint broke.
     let mut cause = if tries.tried.is_empty() { Cause::NoEndpoint } else { Cause::EndpointReset };
+    let Way { side: route, only, backend: _, cookie: _ } = way;
     let key = hash_key(caller.address.ip(), &route);
-    let patience = route.policy.timeouts.connect.unwrap_or(worker.connect_timeout);
-    while tries.are_left(&route.policy.retry) {
+    let patience = policy.timeouts.connect.unwrap_or(worker.connect_timeout);
+    while tries.are_left(&policy.retry) {
         let started = Instant::now();
-        let want = Want { key, sticky: None, tried: &tries.tried };
+        let want = Want { key, sticky: None, tried: &tries.tried, only: only.as_ref() };
         let mut endpoint = match route.balancer.pick_connection(&want, &worker.dice, started) {
             Ok(endpoint) => endpoint,
             Err(NoEndpoint::Full) if tries.tried.is_empty() => return Err(Cause::Overloaded),

@@ -21,13 +21,14 @@ mod relay;
 pub mod sni;
 
 use crate::{
+    access::Asked,
     alarm::Alarm,
     balance::{Dice, InFlight},
     cause::Cause,
     listen::Arrival,
     metrics::OpenConnection,
     plan::Plan,
-    route::{Route, Target},
+    route::{Route, Stay, Target, Way, open, way},
     status::Status,
 };
 use connect::{Caller, Connected, Tries};
@@ -35,8 +36,9 @@ use direction::Mover;
 use register::Register;
 use relay::{End, Ends, Relay, Side};
 use socket2::SockRef;
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::Instant};
+use weft_contract::Policy;
 
 /// One worker's way to carry TCP connections.
 #[derive(Clone, Debug)]
@@ -100,6 +102,13 @@ struct Session {
     alarm: Alarm,
 }
 
+/// Where a connection goes.
+struct Ways {
+    way: Way,
+    /// What the Service asks for that was asked for, whoever's endpoints these are.
+    policy: Arc<Policy>,
+}
+
 // === impl Session ===
 
 impl Session {
@@ -124,21 +133,27 @@ impl Session {
             Ok(permit) => permit,
             Err(cause) => return self.refuse(cause),
         };
-        let route = if route.server_names.is_none() {
-            route
-        } else {
+        if route.server_names.is_some() {
             // On the heap, for few are asked for a name.
-            let Some(route) = Box::pin(self.choose(&route)).await else { return };
-            route
-        };
+            let Some(_route) = Box::pin(self.choose(&route)).await else { return };
+        }
+        drop(route);
         // A connection that rests must not keep an old route alive: it is looked up again where it is needed again.
-        let mut route = Some(route);
+        let mut chosen: Option<Arc<Target>> = None;
         loop {
-            let Some(route) = route.take().or_else(|| self.worker.route(&self.target)) else {
-                return self.refuse(Cause::NoService);
+            let way = match &chosen {
+                None => self.worker.way(&self.target, self.arrival.client.ip()),
+                Some(asked) => self.worker.again(asked, &self.target, self.arrival.client.ip()),
             };
+            let Ways { way, policy } = match way {
+                Ok(way) => way,
+                Err(cause) => return self.refuse(cause),
+            };
+            if chosen.is_none() {
+                chosen = Some(std::mem::replace(&mut self.target, Arc::clone(&way.side.target)));
+            }
             // On the heap, for it is larger than what rests afterwards.
-            let connected = match Box::pin(self.connect(route)).await {
+            let connected = match Box::pin(self.connect(way, policy)).await {
                 Ok(connected) => connected,
                 Err(cause) => return self.refuse(cause),
             };
@@ -166,12 +181,12 @@ impl Session {
         }
     }
 
-    fn connect(&mut self, route: Arc<Route>) -> impl Future<Output = Result<Connected, Cause>> {
+    fn connect(&mut self, way: Way, policy: Arc<Policy>) -> impl Future<Output = Result<Connected, Cause>> {
         let Self { worker, client, arrival, open, started: _, idle: _, target: _, first: _, tries, alarm } =
             self;
         let traffic = open.traffic();
         let caller = Caller { stream: client, address: arrival.client, target: &arrival.target, traffic };
-        connect::connect(worker, caller, route, tries, alarm)
+        connect::connect(worker, caller, way, policy, tries, alarm)
     }
 
     fn relay<'a>(
@@ -182,7 +197,10 @@ impl Session {
     ) -> Relay<'a> {
         let Worker { status, dice: _, connect_timeout: _, mover, register } = &*self.worker;
         let plan = status.plan.load();
-        let registered = register.enter(endpoint.state(), &self.target, drain, plan.as_deref());
+        let (target, client) = (Arc::clone(&self.target), self.arrival.client.ip());
+        let stay = plan.as_deref().and_then(|plan| Stay::raw(plan, target, endpoint.address(), client));
+        let registered =
+            register.enter(endpoint.state(), &self.target, drain, stay.map(Box::new), plan.as_deref());
         let first = std::mem::take(&mut self.first);
         let ends = Ends { client: &self.client, stream, endpoint, first };
         Relay::new(mover, ends, registered, self.open.traffic(), self.idle, &mut self.alarm)
@@ -229,12 +247,28 @@ fn reset(stream: &TcpStream) {
 // === impl Worker ===
 
 impl Worker {
-    /// The route to a port of a Service by the plan in force.
-    fn route(&self, target: &Target) -> Option<Arc<Route>> {
+    /// The way of a connection to a port of a Service, by the plan in force.
+    fn way(&self, target: &Target, client: IpAddr) -> Result<Ways, Cause> {
         let plan = self.status.plan.load();
-        let find = |plan: &Arc<Plan>| plan.route_to(&target.service, target.port, target.transport).cloned();
-        plan.as_ref().and_then(find)
+        let plan = plan.as_ref().ok_or(Cause::NoService)?;
+        let route = find(plan, target)?;
+        let way = way(plan, route, client, Asked::Raw).map_err(|none| none.cause())?;
+        Ok(Ways { way, policy: Arc::clone(&route.policy) })
     }
+
+    /// The same for another try, on the side that was chosen.
+    fn again(&self, target: &Target, side: &Target, client: IpAddr) -> Result<Ways, Cause> {
+        let plan = self.status.plan.load();
+        let plan = plan.as_ref().ok_or(Cause::NoService)?;
+        let (route, side) = (find(plan, target)?, find(plan, side)?);
+        let only = open(plan, side, client, Asked::Raw, &route.traffic).map_err(|none| none.cause())?;
+        let way = Way { side: Arc::clone(side), only, backend: None, cookie: None };
+        Ok(Ways { way, policy: Arc::clone(&route.policy) })
+    }
+}
+
+fn find<'a>(plan: &'a Plan, target: &Target) -> Result<&'a Arc<Route>, Cause> {
+    plan.route_to(&target.service, target.port, target.transport).ok_or(Cause::NoService)
 }
 
 #[cfg(test)]

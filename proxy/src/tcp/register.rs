@@ -1,11 +1,17 @@
 //! Knows the connections of a worker, to end those whose time is over.
 //!
 //! In: connections as they come and go, each plan in force, and how the proxy drains. Out: word to a connection that it has
-//! to end: when its endpoint has gone from its Service and the Service lets it go on for only so long, or at the end of
+//! to end: when it is no longer granted, when its endpoint has gone from its Service and the Service lets it go on for only so long, or at the end of
 //! the proxy. What a new plan does not concern is not touched.
 
 use super::Worker;
-use crate::{balance::EndpointState, cause::Cause, plan::Plan, route::Target};
+use crate::{
+    access::Asked,
+    balance::EndpointState,
+    cause::Cause,
+    plan::Plan,
+    route::{Stay, Target},
+};
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
@@ -45,6 +51,8 @@ struct Entry {
     target: Arc<Target>,
     endpoint: Arc<EndpointState>,
     drain: Option<Duration>,
+    /// What it needs to be granted; none where access is not controlled.
+    stay: Option<Box<Stay>>,
     cut: Option<Cause>,
     waker: Option<Waker>,
 }
@@ -113,16 +121,21 @@ impl Register {
         endpoint: &Arc<EndpointState>,
         target: &Arc<Target>,
         drain: Option<Duration>,
+        stay: Option<Box<Stay>>,
         plan: Option<&Plan>,
     ) -> Registered<'_> {
         let (endpoint, target) = (Arc::clone(endpoint), Arc::clone(target));
-        let entry = Entry { target, endpoint, drain, cut: None, waker: None };
+        let entry = Entry { target, endpoint, drain, stay, cut: None, waker: None };
         let mut entries = self.lock();
         let slot = entries.free.pop().unwrap_or(entries.slots.len());
         if slot == entries.slots.len() {
             entries.slots.push(None);
         }
         entries.slots[slot] = Some(entry);
+        // Nothing of it may be granted any more since it was let in.
+        if let Some(plan) = plan {
+            entries.cut_if_denied(slot, plan);
+        }
         // It may have gone while it was connected to; the next plan may be far.
         if let Some(plan) = plan
             && entries.judge(slot, &mut Membership::of(plan), Instant::now())
@@ -148,6 +161,7 @@ impl Register {
                 let mut entries = self.lock();
                 let end = entries.slots.len().min(start + BATCH);
                 for slot in start..end {
+                    entries.cut_if_denied(slot, plan);
                     entries.judge(slot, &mut membership, now);
                 }
                 end
@@ -168,12 +182,12 @@ impl Register {
     fn cut_due(&self, now: Instant) {
         let mut entries = self.lock();
         let due: Vec<usize> = entries.due().filter(|(_, due)| *due <= now).map(|(slot, _)| slot).collect();
-        due.into_iter().for_each(|slot| entries.cut(slot));
+        due.into_iter().for_each(|slot| entries.cut(slot, Cause::Drained));
     }
 
     fn cut_all(&self) -> usize {
         let mut entries = self.lock();
-        (0..entries.slots.len()).for_each(|slot| entries.cut(slot));
+        (0..entries.slots.len()).for_each(|slot| entries.cut(slot, Cause::Drained));
         entries.slots.len() - entries.free.len()
     }
 
@@ -211,10 +225,17 @@ impl Entries {
         })
     }
 
-    fn cut(&mut self, slot: usize) {
+    fn cut_if_denied(&mut self, slot: usize, plan: &Plan) {
+        let stay = self.slots.get(slot).and_then(|entry| entry.as_ref()?.stay.as_ref());
+        if stay.is_some_and(|stay| !stay.is_granted(plan, Asked::Raw)) {
+            self.cut(slot, Cause::Denied);
+        }
+    }
+
+    fn cut(&mut self, slot: usize, cause: Cause) {
         self.gone.remove(&slot);
         if let Some(Some(entry)) = self.slots.get_mut(slot) {
-            entry.cut = Some(Cause::Drained);
+            entry.cut = Some(cause);
             if let Some(waker) = entry.waker.take() {
                 waker.wake();
             }

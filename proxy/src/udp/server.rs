@@ -12,7 +12,7 @@ mod answers;
 
 use super::{
     Context,
-    admit::admit,
+    admit::{admit, again, may_stay},
     poll::{LISTENER, MOST_EVENTS, Poll},
     recall::Recall,
     rules::Rules,
@@ -214,13 +214,13 @@ impl Server {
         now: Instant,
     ) -> Result<(), Cause> {
         let client = key.source();
-        let route = admit(plan, &self.target, client)?;
+        let way = admit(plan, &self.target, client)?;
         let mut tried = Vec::new();
-        let upstream = match Upstream::pick(&route, client, &mut tried, &self.context.dice, now) {
+        let upstream = match Upstream::pick(&way, client, &mut tried, &self.context.dice, now) {
             // No port, no file: one that rests has to give its own.
             Err(Cause::Overloaded) => {
                 self.evict(self.sessions.oldest().ok_or(Cause::Overloaded)?);
-                Upstream::pick(&route, client, &mut tried, &self.context.dice, now)?
+                Upstream::pick(&way, client, &mut tried, &self.context.dice, now)?
             }
             outcome => outcome?,
         };
@@ -235,7 +235,7 @@ impl Server {
             }
         };
         let open = OpenSession::new(Arc::clone(self.tally.traffic()));
-        let session = Session::new(Arc::clone(&route.target), open, held);
+        let session = Session::new(Arc::clone(&way.side.target), open, held);
         let place = self.sessions.insert(key, now, session);
         if let Err(cause) = self.connect(poll, place, upstream) {
             self.sessions.remove(place);
@@ -273,6 +273,7 @@ impl Server {
     fn lead_somewhere(&mut self, poll: &Poll, plan: &Plan, place: Place, now: Instant) -> Result<(), Cause> {
         let client = self.sessions.key(place).source();
         let generation = self.rules.generation;
+        self.cut_if_denied(plan, place);
         let session = self.sessions.get_mut(place).ok_or(Cause::Internal)?;
         if let Some(upstream) = &session.upstream
             && (!upstream.endpoint.state().is_retired() || session.checked == generation)
@@ -288,13 +289,27 @@ impl Server {
             }
             self.tally.counters().moved(Moved::Retired);
         }
-        let route = match listed {
-            Some(route) => Arc::clone(route),
+        let way = match listed {
+            Some(side) => again(plan, &self.target, side, client)?,
             None => admit(plan, &self.target, client)?,
         };
-        session.target = Arc::clone(&route.target);
-        let upstream = Upstream::pick(&route, client, &mut session.tried, &self.context.dice, now)?;
+        session.target = Arc::clone(&way.side.target);
+        let upstream = Upstream::pick(&way, client, &mut session.tried, &self.context.dice, now)?;
         self.connect(poll, place, upstream)
+    }
+
+    /// Takes its endpoint from a session that is no longer granted there; once for each plan.
+    fn cut_if_denied(&mut self, plan: &Plan, place: Place) {
+        let (client, generation) = (self.sessions.key(place).source(), self.rules.generation);
+        let Some(session) = self.sessions.get_mut(place) else { return };
+        if session.granted == generation {
+            return;
+        }
+        session.granted = generation;
+        let endpoint = session.upstream.as_ref().map(|upstream| upstream.endpoint.address());
+        if endpoint.is_some_and(|endpoint| !may_stay(plan, &session.target, endpoint, client)) {
+            session.upstream = None;
+        }
     }
 
     fn connect(&mut self, poll: &Poll, place: Place, upstream: Upstream) -> Result<(), Cause> {

@@ -8,7 +8,7 @@ use crate::{
     balance::{Dice, InFlight, NoEndpoint, Outcome, Want, hash_address},
     cause::Cause,
     metrics::OpenSession,
-    route::{Route, Target},
+    route::{Target, Way},
 };
 use nix::sys::socket::{setsockopt, sockopt::UdpGroSegment};
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState, is_msg_size_err};
@@ -39,6 +39,8 @@ pub(super) struct Session {
     pub(super) only_first: bool,
     /// The generation of the plan in which a retired endpoint was last found to be serving still.
     pub(super) checked: u32,
+    /// The generation of the plan by which it was last found to be granted.
+    pub(super) granted: u32,
     _open: OpenSession,
     _held: Held,
 }
@@ -67,7 +69,7 @@ impl Session {
     /// One that leads nowhere yet.
     pub(super) fn new(target: Arc<Target>, open: OpenSession, held: Held) -> Self {
         let (upstream, tried) = (None, Vec::new());
-        Self { target, upstream, tried, only_first: false, checked: 0, _open: open, _held: held }
+        Self { target, upstream, tried, only_first: false, checked: 0, granted: 0, _open: open, _held: held }
     }
 
     /// It expires: what was not complained of was fine.
@@ -83,20 +85,21 @@ impl Session {
 impl Upstream {
     /// A socket that is connected to an endpoint other than those tried.
     pub(super) fn pick(
-        route: &Route,
+        way: &Way,
         client: IpAddr,
         tried: &mut Vec<SocketAddr>,
         dice: &Dice,
         now: Instant,
     ) -> Result<Self, Cause> {
-        let key = match route.balancer.hash_key() {
+        let Way { side, only, backend: _, cookie: _ } = way;
+        let key = match side.balancer.hash_key() {
             Some(HashKey::SourceAddress) => Some(hash_address(client)),
             // A datagram has neither.
             Some(HashKey::Header(_) | HashKey::Cookie(_)) | None => None,
         };
         loop {
-            let want = Want { key, sticky: None, tried };
-            let mut endpoint = route.balancer.pick_connection(&want, dice, now).map_err(|why| match why {
+            let want = Want { key, sticky: None, tried, only: only.as_ref() };
+            let mut endpoint = side.balancer.pick_connection(&want, dice, now).map_err(|why| match why {
                 NoEndpoint::NoneReady => Cause::NoEndpoint,
                 NoEndpoint::AllTried => Cause::ConnectFailed,
                 NoEndpoint::Full => Cause::Overloaded,

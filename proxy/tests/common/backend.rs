@@ -36,7 +36,18 @@ impl Backend {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        Self::connections_at(1, serve).await
+    }
+
+    /// The same at another address of this machine, by its last byte: another pod.
+    pub async fn connections_at<F>(
+        last_byte: u8,
+        serve: impl Fn(TcpStream, usize, Arc<Mutex<Vec<Message>>>) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 0, last_byte), 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let requests: Arc<Mutex<Vec<Message>>> = Arc::default();
@@ -52,7 +63,7 @@ impl Backend {
 
     /// Answers each request by `answer`, with keep-alive.
     pub async fn http(answer: impl Fn(&Message) -> Vec<u8> + Clone + Send + Sync + 'static) -> Self {
-        Self::slow(Duration::ZERO, answer).await
+        Self::slow_at(1, Duration::ZERO, answer).await
     }
 
     /// The same after a pause.
@@ -60,7 +71,15 @@ impl Backend {
         pause: Duration,
         answer: impl Fn(&Message) -> Vec<u8> + Clone + Send + Sync + 'static,
     ) -> Self {
-        Self::connections(move |mut stream, _, noted| {
+        Self::slow_at(1, pause, answer).await
+    }
+
+    async fn slow_at(
+        last_byte: u8,
+        pause: Duration,
+        answer: impl Fn(&Message) -> Vec<u8> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        Self::connections_at(last_byte, move |mut stream, _, noted| {
             let answer = answer.clone();
             async move {
                 while let Ok(Some(head)) = message::head(&mut stream).await {
@@ -85,7 +104,12 @@ impl Backend {
 
     /// Answers each request with `name`.
     pub async fn named(name: &'static str) -> Self {
-        Self::http(move |_| ok(name.as_bytes())).await
+        Self::named_at(1, name).await
+    }
+
+    /// The same at another address of this machine, by its last byte: another pod.
+    pub async fn named_at(last_byte: u8, name: &'static str) -> Self {
+        Self::slow_at(last_byte, Duration::ZERO, move |_| ok(name.as_bytes())).await
     }
 
     pub fn opened(&self) -> usize {

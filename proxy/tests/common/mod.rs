@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod access;
 pub mod backend;
 pub mod certificates;
 pub mod either;

@@ -2,6 +2,7 @@
 
 use super::{Mesh, http, message, message::Message, within};
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
 };
@@ -46,9 +47,14 @@ pub fn request_with(line: &str, body: &str) -> String {
 
 /// Connects from another address of this machine: another client.
 pub async fn connect_from(last_byte: u8, port: u16) -> TcpStream {
+    try_connect_from(last_byte, port).await.unwrap()
+}
+
+/// The same where it may be refused: a reset may come that soon.
+pub async fn try_connect_from(last_byte: u8, port: u16) -> io::Result<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((Ipv4Addr::new(127, 0, 0, last_byte), 0).into()).unwrap();
-    within(socket.connect((Ipv4Addr::LOCALHOST, port).into())).await.unwrap()
+    within(socket.connect((Ipv4Addr::LOCALHOST, port).into())).await
 }
 
 /// Waits until something holds.

@@ -57,10 +57,19 @@ def ping(records: Records) -> str:
 
 def udp(records: Records) -> str:
     """Datagrams."""
+    return f"Datagrams per second that came to their end:\n\n{by_case(records, 'udp', 'rate', 1, 0)}\n{lost(records, 'udp')}"
+
+
+def udp_at_a_rate(records: Records) -> str:
+    """Datagrams that are sent at a rate, which is the client's and says nothing of a proxy."""
+    return lost(records, "udp at a rate")
+
+
+def lost(records: Records, scenario: str) -> str:
+    """What did not come to its end, and what it costs."""
     return (
-        f"Datagrams per second that came to their end:\n\n{by_case(records, 'udp', 'rate', 1, 0)}\n"
-        f"Lost, in percent of those sent:\n\n{by_case(records, 'udp', 'loss', 100, 2)}\n"
-        f"CPU microseconds of the proxy per datagram:\n\n{by_case(records, 'udp', 'cpu_us', 1, 2)}\n"
+        f"Lost, in percent of those sent:\n\n{by_case(records, scenario, 'loss', 100, 2)}\n"
+        f"CPU microseconds of the proxy per datagram:\n\n{by_case(records, scenario, 'cpu_us', 1, 2)}\n"
     )
 
 
@@ -80,6 +89,6 @@ def idle(records: Records) -> str:
 def report(run: dict) -> str:
     """All of it."""
     records = Records(run["records"])
-    writers = {"bulk": bulk, "new": new, "ping": ping, "udp": udp, "idle": idle}
+    writers = {"bulk": bulk, "new": new, "ping": ping, "udp": udp, "udp at a rate": udp_at_a_rate, "idle": idle}
     sections = [(name, write(records)) for name, write in writers.items() if records.of(name)]
     return frame("hack/bench/l4", run, bars(records), sections)

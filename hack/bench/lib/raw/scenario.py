@@ -94,7 +94,7 @@ def ping(these: Field) -> None:
 
 @field
 def udp(these: Field) -> None:
-    """Datagrams: sent back, and one way."""
+    """Datagrams: sent back, and one way, as many as come through; and at a rate, whose loss and cost alone say something."""
     these.run("udp", "to and fro, 16 clients of 16", datagrams("--under-way", "16"))
-    these.run("udp", "one way, 20,000/s", datagrams("--rate", "20000"), central=False)
+    these.run("udp at a rate", "one way, 20,000/s", datagrams("--rate", "20000"), central=False)
     these.run("udp", "one way, flood", datagrams())

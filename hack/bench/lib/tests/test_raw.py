@@ -53,6 +53,10 @@ class Raw(unittest.TestCase):
         records.append({"scenario": "udp", "case": "a", "target": "weft", "error": "no request was answered"})
         self.assertEqual(verdicts(records)["udp: datagrams per second > 1.00 × nginx's"], "**missed**")
 
+    def test_a_rate_that_is_the_clients_own_is_not_judged(self):
+        records = [record("udp at a rate", "one way, 20,000/s", target, 20_000, 9, loss=0) for target in ("nginx", "weft")]
+        self.assertEqual(set(verdicts(records).values()), {"not measured"})
+
     def test_memory_is_compared_with_the_least(self):
         name = "memory per idle connection < all others'"
         self.assertEqual(verdicts([idle("haproxy", 900), idle("nginx", 700), idle("weft", 699)])[name], "passed")
@@ -63,6 +67,7 @@ class Raw(unittest.TestCase):
         records = [record("bulk", "1 connection", "direct", 4000, 1), record("bulk", "1 connection", "weft", 2000, 250)]
         records += [record("new", "32 at a time", "weft", 9000, 60), idle("weft", 812.4)]
         records += [record("udp", "one way, flood", "weft", 9000, 4, loss=0.125)]
+        records += [record("udp at a rate", "one way, 20,000/s", "weft", 20_000, 9, loss=0.0025)]
         for number, more in ((0, 0), (1, 100)):
             for target, time in (("direct", 20), ("weft", 32)):
                 quantiles = {"p50_us": time + more, "p99_us": time + more + 10}
@@ -75,6 +80,7 @@ class Raw(unittest.TestCase):
             "| 1 connection | 0.250 |",
             "| 64 bytes, p50 | 70.0 (20.0–120.0) | 12.0 (12.0–12.0) |",
             "| one way, flood | 12.50 |",
+            "| one way, 20,000/s | 0.25 |",
             "| an idle connection, bytes | 812 |",
         ):
             self.assertIn(part, text)

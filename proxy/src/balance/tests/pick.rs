@@ -203,7 +203,7 @@ proptest! {
         let dice = Dice::new(seed);
         let mut tried = Vec::new();
         let error = loop {
-            let want = Want { key, sticky: Some(cookie.as_bytes()), tried: &tried };
+            let want = Want { key, sticky: Some(cookie.as_bytes()), tried: &tried, only: None };
             match balancer.pick(&want, &dice, setup.at(2.0)) {
                 Ok(picked) => {
                     prop_assert!(!tried.contains(&picked.address()));
@@ -214,5 +214,52 @@ proptest! {
         };
         prop_assert_eq!(tried.len(), usize::from(count));
         prop_assert_eq!(error, NoEndpoint::AllTried);
+    }
+}
+
+#[test]
+fn only_those_that_are_open_are_picked_whatever_the_rule() {
+    let key = HashKey::SourceAddress;
+    for algorithm in
+        [Algorithm::P2cEwma, Algorithm::RoundRobin, Algorithm::LeastRequest, Algorithm::Hash(key)]
+    {
+        let sticky = Some(StickyCookie { name: "weft".into() });
+        let mut setup = Setup::new(algorithm);
+        setup.balancing.sticky = sticky;
+        let balancer = setup.balancer(&endpoints(1..=6));
+        let kinds: Arc<Kinds> = Arc::new(
+            balancer
+                .endpoints()
+                .iter()
+                .map(|state| (state.address, usize::from(number(state.address))))
+                .collect(),
+        );
+        // Those with the numbers 2 and 5.
+        let only = Only::new(Arc::clone(&kinds), Arc::from([0b10_0100]));
+        let dice = Dice::new(7);
+        let closed = balancer.endpoints().iter().find(|state| number(state.address) == 3).unwrap();
+        let cookie = closed.cookie_value();
+        let mut picked = std::collections::BTreeSet::new();
+        for round in 0..200 {
+            let want = Want {
+                key: Some(hash(&[round])),
+                sticky: (round % 2 == 0).then_some(cookie.as_bytes()),
+                tried: &[],
+                only: Some(&only),
+            };
+            picked.insert(number(balancer.pick(&want, &dice, setup.start).unwrap().address()));
+        }
+        assert_eq!(picked.into_iter().collect::<Vec<_>>(), [2, 5], "{:?}", setup.balancing);
+        let tried: Vec<SocketAddr> = balancer
+            .endpoints()
+            .iter()
+            .map(|state| state.address)
+            .filter(|address| matches!(number(*address), 2 | 5))
+            .collect();
+        let want = Want { tried: &tried, only: Some(&only), ..Want::default() };
+        assert_eq!(balancer.pick(&want, &dice, setup.start).unwrap_err(), NoEndpoint::AllTried);
+        let none = Only::new(kinds, Arc::from([1 << 63]));
+        let want = Want { only: Some(&none), ..Want::default() };
+        assert_eq!(balancer.pick(&want, &dice, setup.start).unwrap_err(), NoEndpoint::NoneReady);
     }
 }

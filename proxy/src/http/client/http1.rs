@@ -121,7 +121,7 @@ async fn turn(
     alarm: &mut Alarm,
     first: bool,
 ) -> Turn {
-    let limits = route.as_ref().map(|route| route.policy.limits.clone()).unwrap_or_default();
+    let limits = route.map(|route| route.policy.limits.clone()).unwrap_or_default();
     let request = match read(&mut connection, alarm, &limits, first).await {
         Came::Request(request) => request,
         Came::Http2 => return Turn::Http2(connection.input.split().freeze(), connection.stream),
@@ -147,7 +147,7 @@ async fn turn(
     let upgrade = upgrade::protocol(&request, &hop);
     connection.expect_body(framing);
     let mut client = Http1Client::new(*connection, &request, &hop, upgrade.clone());
-    let call = Call { started, route, request, hop, framing, upgrade };
+    let call = Call { started, request, hop, framing, upgrade };
     exchange(worker, known, call, &mut client, alarm).await;
     match client.finish() {
         Next::Request(connection) => Turn::Next(connection),

@@ -189,7 +189,7 @@ async fn serve_request(
     let hop = Hop { trailers, ..Hop::default() };
     let upgrade = request.protocol.clone();
     let mut client = Http2Client::new(respond, stream, &request);
-    let call = Call { started, route: worker.route(known), request, hop, framing, upgrade };
+    let call = Call { started, request, hop, framing, upgrade };
     exchange(worker, known, call, &mut client, &mut Alarm::default()).await;
     client.is_answered()
 }

@@ -2,7 +2,7 @@
 //!
 //! In: a request on its route. Out: what it may take with it, or the answer instead. The cheapest refusals come first.
 
-use super::{Call, Failed, Known, deadline::Deadlines};
+use super::{Call, Failed, Known, deadline::Deadlines, way};
 use crate::{
     balance::{self, Dice},
     cause::Cause,
@@ -12,10 +12,13 @@ use crate::{
     },
     http::{Worker, client::Client, head::websocket::is_websocket, wire::alarm::Alarm},
     middleware::{self, Answer, Changes, Edit, Request},
-    route::Route,
+    route::{NoWay, Route, Way},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderValue, Method, header::SEC_WEBSOCKET_KEY};
+use http::{
+    HeaderValue, Method,
+    header::{SEC_WEBSOCKET_KEY, SET_COOKIE},
+};
 use std::{
     future::{Future, poll_fn},
     net::IpAddr,
@@ -32,6 +35,8 @@ pub const OVERLOADED_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// What a request that was admitted has with it.
 #[derive(Debug)]
 pub struct Admitted {
+    /// Where it goes.
+    pub way: Way,
     /// What is changed.
     pub changes: Changes,
     /// The hash that an endpoint is chosen by, where one is.
@@ -60,8 +65,16 @@ impl Admitted {
 }
 
 /// Decides on a request; nothing is waited for here.
-pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Result<Admitted, Failed> {
+pub fn admit(
+    worker: &Worker,
+    known: &Known,
+    route: &Route,
+    way: Result<Way, NoWay>,
+    call: &Call,
+) -> Result<Admitted, Failed> {
     within_limits(route, call)?;
+    // Before all that counts requests: what is refused must not use up what others have a right to.
+    let way = way.map_err(|none| way::answer(route, none))?;
     let now = call.started;
     let mut changes = Changes::default();
     let request = Request {
@@ -76,6 +89,7 @@ pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Resu
     };
     let passed = route.chain.pass(&request, &worker.dice, &mut changes);
     let mut admitted = Admitted {
+        way,
         changes,
         key: None,
         sticky: None,
@@ -96,11 +110,12 @@ pub fn admit(worker: &Worker, known: &Known, route: &Route, call: &Call) -> Resu
         return Err(answer.with_cors(&admitted.changes).into());
     }
     route.budget.request(now);
-    admitted.key = route.balancer.hash_key().and_then(|key| hash(key, &request));
-    admitted.sticky = route
-        .balancer
-        .sticky()
-        .and_then(|sticky| middleware::cookie(request.fields, &sticky.name, <[u8]>::to_vec));
+    let cookie = admitted.way.cookie.take();
+    admitted.changes.response.extend(cookie.map(|cookie| Edit::Add(SET_COOKIE, cookie)));
+    let balancer = &admitted.way.side.balancer;
+    admitted.key = balancer.hash_key().and_then(|key| hash(key, &request));
+    admitted.sticky =
+        balancer.sticky().and_then(|sticky| middleware::cookie(request.fields, &sticky.name, <[u8]>::to_vec));
     Ok(admitted)
 }
 

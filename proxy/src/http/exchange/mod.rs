@@ -13,8 +13,10 @@ mod record;
 mod relay;
 mod replay;
 mod tries;
+mod way;
 
 pub use access::TARGET as ACCESS_LOG;
+pub use way::open_to_copy;
 
 use super::{
     Worker,
@@ -28,7 +30,7 @@ use crate::{
     listen::Arrival,
     middleware,
     middleware::{Answer, Changes},
-    route::Route,
+    route::{NoWay, Route, Way},
 };
 use bytes::Bytes;
 use http::{HeaderMap, Version};
@@ -55,8 +57,6 @@ pub struct Known {
 pub struct Call {
     /// When its first byte came, or so.
     pub started: Instant,
-    /// Where it goes; none where the port is no longer served.
-    pub route: Option<Arc<Route>>,
     /// Its head.
     pub request: RequestHead,
     /// What the connection's own fields of the head said.
@@ -115,19 +115,19 @@ impl Known {
 pub async fn exchange<C: Client>(
     worker: &Worker,
     known: &Known,
-    mut call: Call,
+    call: Call,
     client: &mut C,
     alarm: &mut Alarm,
 ) {
     let grpc = call.request.is_grpc();
-    let Some(route) = call.route.take() else {
+    let Some((route, way)) = way::find(worker, known, &call.request) else {
         client.leave();
         own_answer(worker, client, &Answer::of(Cause::NoService), grpc).await;
         return;
     };
     let line = access::Line::begin(known, &route.target, &call);
     let mut record = record::Record::new(Arc::clone(&route.traffic), call.started, line);
-    let done = answered(worker, known, &route, &call, client, alarm, &mut record).await;
+    let done = answered(worker, known, &route, way, &call, client, alarm, &mut record).await;
     match done {
         Ok(()) => {}
         Err(Failed::Client) => {
@@ -159,21 +159,24 @@ pub async fn exchange<C: Client>(
     }
 }
 
+#[allow(clippy::too_many_arguments)] // what an exchange has, each borrowed for itself
 async fn answered<C: Client>(
     worker: &Worker,
     known: &Known,
     route: &Arc<Route>,
+    way: Result<Way, NoWay>,
     call: &Call,
     client: &mut C,
     alarm: &mut Alarm,
     record: &mut record::Record,
 ) -> Result<(), Failed> {
-    let mut admitted = admit::admit(worker, known, route, call)?;
+    let mut admitted = admit::admit(worker, known, route, way, call)?;
     let mut deadlines = deadline::Deadlines::new(route, call);
     if admitted.must_wait() {
         Box::pin(admit::wait(&mut admitted, client, alarm, &deadlines)).await?; // rare
         admitted.ready = Instant::now();
     }
+    record.splits(admitted.way.backend.take());
     let tried = tries::tries(worker, route, call, &admitted, client, alarm, &mut deadlines, record)
         .await
         .map_err(|failed| failed.with_cors(&admitted.changes))?;

@@ -107,16 +107,18 @@ impl Try<'_> {
         alarm: &mut Alarm,
         deadlines: &Deadlines,
     ) -> Result<Result<Exchange, End>, Failed> {
-        let Self { worker, route, call, admitted: _, endpoint, first } = self;
+        let Self { worker, route, call, admitted, endpoint, first } = self;
         let upgrade = call.upgrade.is_some();
         // After a stale connection the next ones of the pool may be stale too, so a second try opens its own.
-        if *first && let Some(exchange) = worker.pool.kept(endpoint.state(), &route.upstream, upgrade) {
+        if *first
+            && let Some(exchange) = worker.pool.kept(endpoint.state(), &admitted.way.side.upstream, upgrade)
+        {
             return Ok(Ok(exchange));
         }
         let limit = route.policy.timeouts.connect.unwrap_or(worker.limits.connect);
         let began = Instant::now();
         // On the heap, for it is rare and large: every exchange would be as large otherwise.
-        let open = Box::pin(worker.pool.open(endpoint.state(), &route.upstream, upgrade, limit));
+        let open = Box::pin(worker.pool.open(endpoint.state(), &admitted.way.side.upstream, upgrade, limit));
         match admit::while_there(client, alarm, deadlines, open).await {
             Ok(opened) => Ok(opened.map_err(|error| End::Failed(of_connect(&error), false))),
             // The time of this try alone is over, and nothing was sent.

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct Record {
     traffic: Arc<Traffic>,
+    /// The same of the side that a split sent it to.
+    backend: Option<Arc<Traffic>>,
     started: Instant,
     status: Option<u16>,
     cause: Option<Cause>,
@@ -23,7 +25,12 @@ impl Record {
     /// A request that began, with its line of the access log where one is wanted.
     #[must_use]
     pub fn new(traffic: Arc<Traffic>, started: Instant, line: Option<Box<Line>>) -> Self {
-        Self { traffic, started, status: None, cause: None, line }
+        Self { traffic, backend: None, started, status: None, cause: None, line }
+    }
+
+    /// It goes on to a side of a split, where it is counted too.
+    pub fn splits(&mut self, backend: Option<Arc<Traffic>>) {
+        self.backend = backend;
     }
 
     /// A try begins.
@@ -67,6 +74,9 @@ impl Drop for Record {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
         self.traffic.request(self.status, duration);
+        if let Some(backend) = &self.backend {
+            backend.request(self.status, duration);
+        }
         if let Some(cause) = self.cause {
             self.traffic.own(cause);
         }

@@ -11,6 +11,7 @@ use super::{
     record::Record,
     replay::{Fault, Replay},
     tries::Tried,
+    way,
 };
 use crate::{
     cause::Cause,
@@ -27,11 +28,13 @@ use crate::{
 };
 use http::{Version, header::SET_COOKIE};
 use std::{
-    future::poll_fn,
+    future::{Future, poll_fn},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::time::Instant;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 /// Relays the answer.
 #[allow(clippy::too_many_arguments)] // what an exchange has, each borrowed for itself
@@ -48,7 +51,7 @@ pub async fn relay<C: Client>(
     record: &mut Record,
 ) -> Result<(), Failed> {
     let Tried { mut exchange, head, framing, endpoint, mut replay } = tried;
-    stick(route, admitted, &endpoint);
+    stick(admitted, &endpoint);
     if worker.is_leaving(known) {
         client.leave();
     }
@@ -73,7 +76,10 @@ pub async fn relay<C: Client>(
         client.put_head(&head, edits, framing);
     }
     record.answered(head.status);
+    let hold = tunnel.then(|| way::hold(worker, known, call, &admitted.way.side, endpoint.address()));
+    let hold = hold.flatten();
     let mut course = Course {
+        cut: hold.as_ref().map(|hold| Box::pin(hold.cut.clone().cancelled_owned())),
         downloaded: framing == Framing::Empty && !tunnel,
         flushed: false,
         upload_failed: false,
@@ -100,7 +106,7 @@ pub async fn relay<C: Client>(
         && call.upgrade.is_none()
         && let Some(body) = replay.into_kept()
     {
-        mirror::send(worker, route, call, &admitted.changes, body);
+        mirror::send(worker, known, route, call, &admitted.changes, body);
     }
     Ok(())
 }
@@ -117,8 +123,8 @@ fn kind(call: &Call, tunnel: bool) -> Kind {
 }
 
 /// Sends a client its sticky cookie, where it has none for this endpoint.
-fn stick(route: &Route, admitted: &mut Admitted, endpoint: &crate::balance::InFlight) {
-    let Some(sticky) = route.balancer.sticky() else { return };
+fn stick(admitted: &mut Admitted, endpoint: &crate::balance::InFlight) {
+    let Some(sticky) = admitted.way.side.balancer.sticky() else { return };
     let value = endpoint.state().cookie_value();
     if admitted.sticky.as_deref() != Some(value.as_bytes())
         && let Some(line) = middleware::set_cookie(&sticky.name, &value)
@@ -138,6 +144,8 @@ struct Course {
     /// The protocol was changed: each direction ends for itself.
     tunnel: bool,
     farewell: Farewell,
+    /// Ends when it is no longer granted.
+    cut: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
 
 /// How the relaying ended.
@@ -178,6 +186,11 @@ impl Course {
         }
         if client.poll_gone(context).is_ready() {
             return Poll::Ready(Err(Failed::Client));
+        }
+        if let Some(cut) = &mut self.cut
+            && cut.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(Cause::Denied.into()));
         }
         let uploading = replay.is_awaited() && !self.tunnel && !self.upload_failed;
         let farewell = self.farewell.poll(context);

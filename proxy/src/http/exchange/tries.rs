@@ -50,6 +50,8 @@ pub struct Tried {
 struct Course<'a> {
     worker: &'a Worker,
     route: &'a Arc<Route>,
+    /// Whose endpoints are tried; another one's than the route's where that is split.
+    side: &'a Route,
     call: &'a Call,
     tried: Vec<SocketAddr>,
     tries: u32,
@@ -69,7 +71,8 @@ pub async fn tries<C: Client>(
     deadlines: &mut Deadlines,
     record: &mut Record,
 ) -> Result<Tried, Failed> {
-    let mut course = Course { worker, route, call, tried: Vec::new(), tries: 0, last: None };
+    let mut course =
+        Course { worker, route, side: &admitted.way.side, call, tried: Vec::new(), tries: 0, last: None };
     let mut replay = Replay::new(call, course.keeps(admitted), route.chain.body_bytes());
     loop {
         let mut started = if course.tries == 0 { admitted.ready } else { Instant::now() };
@@ -120,8 +123,13 @@ impl Course<'_> {
     }
 
     fn pick(&self, admitted: &Admitted, now: Instant) -> Result<InFlight, NoEndpoint> {
-        let (balancer, dice) = (&self.route.balancer, &self.worker.dice);
-        let want = Want { key: admitted.key, sticky: admitted.sticky.as_deref(), tried: &self.tried };
+        let (balancer, dice) = (&self.side.balancer, &self.worker.dice);
+        let want = Want {
+            key: admitted.key,
+            sticky: admitted.sticky.as_deref(),
+            tried: &self.tried,
+            only: admitted.way.only.as_ref(),
+        };
         match balancer.pick(&want, dice, now) {
             // There is no other one to be had, and the last try may have failed by bad luck alone.
             Err(NoEndpoint::AllTried | NoEndpoint::Full) if !self.tried.is_empty() => {
@@ -141,7 +149,10 @@ impl Course<'_> {
     ) -> Result<InFlight, Failed> {
         let Bulkhead { service: _, source: _, endpoint: _, queue, queue_timeout } =
             &self.route.policy.bulkhead;
-        if let Some(waiting) = self.route.balancer.wait(admitted.source, *queue) {
+        // Who may not go to all has no place in the line: the next place may be at an endpoint that is closed to it.
+        let line =
+            if admitted.way.only.is_none() { self.side.balancer.wait(admitted.source, *queue) } else { None };
+        if let Some(waiting) = line {
             let turn = waiting.turn(*queue_timeout, &self.worker.dice);
             if let Some(endpoint) = admit::while_there(client, alarm, deadlines, turn).await? {
                 return Ok(endpoint);
@@ -155,7 +166,7 @@ impl Course<'_> {
         if let Some(cause) = self.last {
             return cause.into();
         }
-        let target = &self.route.target;
+        let target = &self.side.target;
         let answer = |cause, text| {
             let text = format!("no endpoint of {}:{} {text}", target.service, target.port);
             Answer::of(cause).with_text(text)
@@ -241,7 +252,7 @@ impl Course<'_> {
             Again::AfterBackoff => retry::pause(retry, self.tries, &self.worker.dice),
         };
         // What asks to be left alone is not asked again before; another endpoint may be.
-        let others = self.route.balancer.endpoints().len() > self.tried.len();
+        let others = self.side.balancer.endpoints().len() > self.tried.len();
         let pause = if others { pause } else { asked.map_or(pause, |asked| asked.max(pause)) };
         admit::while_there(client, alarm, deadlines, sleep(pause)).await
     }

@@ -45,6 +45,10 @@ impl Server {
     }
 
     fn answers(&mut self, place: Place, now: Instant) -> Came {
+        // Who may no longer ask gets no more answers either.
+        if let Some(plan) = self.follow() {
+            self.cut_if_denied(&plan, place);
+        }
         let key = self.sessions.key(place);
         let session = self.sessions.get_mut(place);
         let Some(upstream) = session.and_then(|session| session.upstream.as_mut()) else {
