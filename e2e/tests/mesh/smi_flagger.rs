@@ -2,7 +2,7 @@
 //! one that fails back.
 
 use crate::scene::Scene;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
 use serde_json::{Value, json};
 use std::{env, process::Stdio};
@@ -58,16 +58,15 @@ async fn flagger_promotes_a_canary_that_does_well_and_takes_back_one_that_fails(
     serves(&scene, "second").await?;
 
     release(&scene, "third").await?;
-    eventually("its pods fail", seconds(90), || async {
-        let pods = cluster.pods(namespace, "app=shop").await?;
-        let ready: Vec<_> = pods.iter().filter(|pod| is_ready(pod)).filter_map(address).collect();
-        ensure!(!ready.is_empty(), "no pod of the canary");
-        for address in &ready {
-            client.switch(address, "fail?status=500").await?;
+    eventually("it fails and is taken back", seconds(150), || async {
+        if state(&scene).await?["phase"] == "Failed" {
+            return Ok(());
         }
-        let failed = state(&scene).await?["phase"] == "Failed";
-        ensure!(failed, "not yet");
-        Ok(())
+        let pods = cluster.pods(namespace, "app=shop").await?;
+        for address in pods.iter().filter(|pod| is_ready(pod)).filter_map(address) {
+            client.switch(&address, "fail?status=500").await?;
+        }
+        bail!("not yet")
     })
     .await?;
     serves(&scene, "second").await?;
