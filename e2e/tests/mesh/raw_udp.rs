@@ -2,11 +2,12 @@
 
 use crate::scene::Scene;
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use serde_json::json;
 use weft_e2e::{
     process,
     wait::{eventually, seconds},
+    workload::is_ready,
 };
 
 /// A name with an answer too large for most datagrams, so that a client asks again over TCP.
@@ -153,8 +154,12 @@ async fn sessions_move_when_their_server_goes_and_when_it_dies() -> Result<()> {
     let talking = talk(1, 45);
     for pod in pods.keys() {
         process::kill("/weft-echo", &format!("POD_NAME={pod}")).await?;
+        // Only then the next one, or none would be left that a session could go to.
         eventually("it is back", seconds(60), || async {
-            ensure!(scene.pods().await?.len() == 3, "not yet");
+            let pod = cluster.api::<Pod>(namespace).get(pod).await?;
+            let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+            let again = containers.into_iter().any(|container| container.restart_count > 0);
+            ensure!(again && is_ready(&pod), "not yet");
             Ok(())
         })
         .await?;
