@@ -69,6 +69,8 @@ fn busy_plan() -> Plan {
     drop(OpenConnection::new(Arc::clone(traffic)));
     let traffic = &plan.routes()[&10_001].traffic;
     drop(OpenSession::new(Arc::clone(traffic)));
+    traffic.denied(AccessMode::Audit);
+    plan.routes()[&10_001].split.as_ref().unwrap().traffic().for_each(|(_, backend)| backend.begun());
     let datagrams = traffic.datagrams();
     datagrams.expired();
     datagrams.evicted();
