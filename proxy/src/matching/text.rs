@@ -75,7 +75,7 @@ impl Text {
     ///
     /// # Errors
     /// Where it is none.
-    pub(super) fn new(anchor: Anchor, pattern: &str) -> Result<Self, regex_syntax::Error> {
+    pub(super) fn new(anchor: Anchor, pattern: &str) -> Result<Self, Box<regex_syntax::Error>> {
         // By itself first: `a)|(?:b` must not become one by what is written around it.
         let hir = parse(pattern)?;
         match read(anchor, &hir) {
@@ -169,8 +169,8 @@ fn anchored(anchor: Anchor, pattern: &str) -> String {
     }
 }
 
-fn parse(pattern: &str) -> Result<Hir, regex_syntax::Error> {
-    ParserBuilder::new().utf8(false).build().parse(pattern)
+fn parse(pattern: &str) -> Result<Hir, Box<regex_syntax::Error>> {
+    Ok(ParserBuilder::new().utf8(false).build().parse(pattern)?)
 }
 
 /// Reads the literal that a regular expression consists of or begins with.
