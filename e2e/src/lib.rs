@@ -8,6 +8,8 @@ pub mod mesh;
 pub mod mix;
 pub mod process;
 pub mod program;
+pub mod programs;
+pub mod smi;
 pub mod traffic;
 pub mod wait;
 pub mod workload;

@@ -244,7 +244,15 @@ impl ClientPod {
     /// # Errors
     /// When the proxy does not answer.
     pub async fn metrics(&self, node: &str, texts: &[&str]) -> Result<Vec<String>> {
-        let url = format!("http://{}:{PROXY_ADMIN_PORT}/metrics", self.cluster.proxy_address(node).await?);
+        self.metrics_of(&self.cluster.proxy_address(node).await?, texts).await
+    }
+
+    /// The same of the proxy at an address, which may be on its way out.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn metrics_of(&self, address: &str, texts: &[&str]) -> Result<Vec<String>> {
+        let url = format!("http://{address}:{PROXY_ADMIN_PORT}/metrics");
         let printed = self.run(&["get", &url]).await?;
         let lines = printed.lines().filter(|line| !line.starts_with('#') && !line.ends_with(" 0"));
         Ok(lines.filter(|line| texts.iter().all(|text| line.contains(text))).map(str::to_owned).collect())

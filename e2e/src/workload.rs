@@ -34,6 +34,20 @@ impl Cluster {
     /// # Errors
     /// When the API server refuses.
     pub async fn echo(&self, namespace: &str, name: &str, replicas: u32) -> Result<Deployment> {
+        self.echo_as(namespace, name, replicas, "default").await
+    }
+
+    /// The same under a ServiceAccount.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn echo_as(
+        &self,
+        namespace: &str,
+        name: &str,
+        replicas: u32,
+        account: &str,
+    ) -> Result<Deployment> {
         let labels = json!({"app": name});
         let spread = json!([{"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
                              "labelSelector": {"matchLabels": labels}}]);
@@ -52,7 +66,7 @@ impl Cluster {
                     "template": {
                         "metadata": {"labels": labels},
                         "spec": {"topologySpreadConstraints": spread, "containers": [container],
-                                 "terminationGracePeriodSeconds": 20},
+                                 "serviceAccountName": account, "terminationGracePeriodSeconds": 20},
                     },
                 },
             }),
@@ -99,18 +113,32 @@ impl Cluster {
     /// # Errors
     /// When they do not come up.
     pub async fn clients(&self, namespace: &str) -> Result<BTreeMap<String, String>> {
-        let labels = json!({"app": "client"});
+        self.clients_as(namespace, "client", "default").await
+    }
+
+    /// The same, of another name and under a ServiceAccount.
+    ///
+    /// # Errors
+    /// When they do not come up.
+    pub async fn clients_as(
+        &self,
+        namespace: &str,
+        name: &str,
+        account: &str,
+    ) -> Result<BTreeMap<String, String>> {
+        let labels = json!({"app": name});
         let container = json!({"name": "client", "image": image(), "imagePullPolicy": "IfNotPresent", "args": ["sleep"],
-                               "env": environment("client")});
+                               "env": environment(name)});
         self.apply::<DaemonSet>(
             namespace,
             json!({
-                "metadata": {"name": "client"},
+                "metadata": {"name": name},
                 "spec": {
                     "selector": {"matchLabels": labels},
                     "template": {
                         "metadata": {"labels": labels},
-                        "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+                        "spec": {"containers": [container], "serviceAccountName": account,
+                                 "terminationGracePeriodSeconds": 0},
                     },
                 },
             }),
@@ -118,7 +146,7 @@ impl Cluster {
         .await?;
         let nodes = self.nodes().await?.len();
         eventually("a client runs on each node", seconds(60), || async {
-            let pods = self.pods(namespace, "app=client").await?;
+            let pods = self.pods(namespace, &format!("app={name}")).await?;
             let running = pods.iter().filter(|pod| is_ready(pod));
             let by_node: BTreeMap<_, _> =
                 running.filter_map(|pod| Some((node(pod)?, pod.name_any()))).collect();

@@ -16,9 +16,25 @@ mod policies;
 mod protocols;
 #[path = "mesh/proxies.rs"]
 mod proxies;
+#[path = "mesh/raw_rollouts.rs"]
+mod raw_rollouts;
+#[path = "mesh/raw_sni.rs"]
+mod raw_sni;
+#[path = "mesh/raw_tcp.rs"]
+mod raw_tcp;
+#[path = "mesh/raw_udp.rs"]
+mod raw_udp;
 #[path = "mesh/rollouts.rs"]
 mod rollouts;
 #[path = "mesh/scene.rs"]
 mod scene;
+#[path = "mesh/smi_access.rs"]
+mod smi_access;
+#[path = "mesh/smi_flagger.rs"]
+mod smi_flagger;
+#[path = "mesh/smi_splits.rs"]
+mod smi_splits;
+#[path = "mesh/smi_steps.rs"]
+mod smi_steps;
 #[path = "mesh/uninstall.rs"]
 mod uninstall;

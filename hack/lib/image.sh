@@ -1,23 +1,46 @@
 # shellcheck shell=bash
-# Container images from one static binary each, without any registry. Needs REPO, TOOLS and log.sh.
+# Container images without any registry: of one static binary each, and of Debian's programs. Needs REPO, TOOLS, log.sh and
+# tools.sh, and debian.sh for the latter.
 
 # build_image NAME BINARY FILE [USER]: FILE becomes a docker-archive of docker.io/NAME with BINARY as its entry point.
 # Nothing is done if FILE holds just that already.
 build_image() {
   local name=docker.io/$1 binary=$2 file=$3 user=${4:-65532:65532} program=${2##*/} want context
   want="$name $user $program $(cat "$binary" "$REPO/hack/Dockerfile" | sha256sum)"
-  if [[ -f $file && $(cat "$file.stamp" 2>/dev/null) == "$want" ]]; then return 0; fi
-  install_packages buildah
+  if image_is "$file" "$want"; then return 0; fi
   mkdir -p "$(dirname "$file")"
   context=$(mktemp -d "$file.context.XXXXXX")
   # Readable and executable by everyone: the image must run as any user.
   install -m 0755 "$binary" "$context/$program"
   # By its own name, which is what one sees in a list of processes.
   sed "s/program/$program/g" "$REPO/hack/Dockerfile" >"$context/Dockerfile"
+  archive_image "$name" "$file" "$want" "$context" --build-arg "USER=$user"
+}
+
+# build_programs_image NAME FILE: the same with Debian's programs in it (debian.sh) and no entry point
+build_programs_image() {
+  local name=docker.io/$1 file=$2 want context
+  want="$name $(cat "$REPO/hack/lib/debian.sh" "$REPO/hack/Dockerfile.programs" | sha256sum)"
+  if image_is "$file" "$want"; then return 0; fi
+  mkdir -p "$(dirname "$file")"
+  context=$(mktemp -d "$file.context.XXXXXX")
+  unpack_debian "$context"
+  cp "$REPO/hack/Dockerfile.programs" "$context/Dockerfile"
+  archive_image "$name" "$file" "$want" "$context"
+}
+
+# image_is FILE WANT: whether FILE was made of just that
+image_is() { [[ -f $1 && $(cat "$1.stamp" 2>/dev/null) == "$2" ]]; }
+
+# archive_image NAME FILE WANT CONTEXT ARGUMENTS...: by the Dockerfile in CONTEXT, which is removed
+archive_image() {
+  local name=$1 file=$2 want=$3 context=$4
+  shift 4
+  install_packages buildah
   # A store of our own; vfs needs neither mounts nor privileges, and images of one layer cost nothing to copy.
   local buildah=(buildah --root "$TOOLS/buildah/root" --runroot "$TOOLS/buildah/run" --storage-driver vfs)
   {
-    "${buildah[@]}" bud --isolation chroot --layers=false --timestamp 0 --build-arg "USER=$user" \
+    "${buildah[@]}" bud --isolation chroot --layers=false --timestamp 0 "$@" \
       -f "$context/Dockerfile" -t "$name" "$context" &&
       rm -f "$file.new" && "${buildah[@]}" push "$name" "docker-archive:$file.new:$name" &&
       "${buildah[@]}" rmi "$name"

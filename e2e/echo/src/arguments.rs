@@ -37,6 +37,8 @@ pub enum Run {
     Websocket(WebSocket),
     /// Send bytes over TCP and demand the same back.
     Tcp(Tcp),
+    /// Send messages over TCP or UDP and demand them back.
+    Messages(Messages),
     /// Look up a name.
     Resolve(Resolve),
     /// Do nothing until told to end, so that a pod can be called into.
@@ -237,6 +239,22 @@ pub struct Tcp {
     /// How long all may take.
     #[arg(long, default_value = "20s", value_parser = duration)]
     pub timeout: Duration,
+}
+
+/// The settings of messages over TCP or UDP.
+#[derive(Clone, Debug, Args)]
+pub struct Messages {
+    /// What to call: tcp://HOST:PORT or udp://HOST:PORT.
+    pub place: String,
+    /// How many and how fast. A connection of UDP is a port that datagrams are sent from.
+    #[command(flatten)]
+    pub series: Series,
+    /// After how many a new connection is opened; without it one has them all.
+    #[arg(long)]
+    pub per_line: Option<NonZeroU64>,
+    /// Print one line of JSON about all instead of each outcome.
+    #[arg(long)]
+    pub summary: bool,
 }
 
 /// The settings of a look-up.

@@ -12,6 +12,7 @@ mod gather;
 mod grpc;
 mod load;
 mod lookup;
+mod messages;
 mod query;
 mod raw;
 mod respond;
@@ -58,6 +59,7 @@ async fn run(what: Run) -> Result<bool> {
             println!("{line}\n{count} bytes sent and received");
             Ok(true)
         }
+        Run::Messages(arguments) => finish(messages::run(arguments.clone()).await?, arguments.summary),
         Run::Resolve(arguments) => lookup::print(&arguments).await,
         Run::Sleep => {
             told()?.await;

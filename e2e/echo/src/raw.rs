@@ -3,8 +3,9 @@
 //! In: connections and datagrams, or a place to call. Out: a line that says who called whom, and then the same bytes; the
 //! client demands them.
 
-use crate::{answer::Answer, arguments::Tcp, lookup, server::next};
+use crate::{answer::Answer, arguments::Tcp, lookup, server::next, site::Site};
 use anyhow::{Context, Result, ensure};
+use std::sync::Arc;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, copy},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -14,18 +15,20 @@ use tokio::{
 /// The largest datagram of UDP.
 const DATAGRAM: usize = 65_535;
 
-/// Echoes TCP for ever.
-pub async fn tcp(listener: TcpListener, me: Answer) {
+/// Echoes TCP for ever. Connections are among what the server finishes when it goes.
+pub async fn tcp(listener: TcpListener, site: Arc<Site>) {
     loop {
-        let (mut stream, peer) = next(&listener).await;
-        let line = me.to(peer).line();
-        tokio::spawn(async move {
-            stream.write_all(line.as_bytes()).await?;
-            let (mut reader, mut writer) = stream.split();
-            copy(&mut reader, &mut writer).await?;
-            writer.shutdown().await
-        });
+        let (stream, peer) = next(&listener).await;
+        let line = site.me.to(peer).line();
+        site.tasks.spawn(async move { drop(echo(stream, line).await) }); // it fails where the client is gone
     }
+}
+
+async fn echo(mut stream: TcpStream, line: String) -> std::io::Result<()> {
+    stream.write_all(line.as_bytes()).await?;
+    let (mut reader, mut writer) = stream.split();
+    copy(&mut reader, &mut writer).await?;
+    writer.shutdown().await
 }
 
 /// Echoes UDP for ever: each datagram comes back with the line before it.

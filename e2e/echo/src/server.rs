@@ -73,7 +73,7 @@ impl Server {
     /// Serves until told to end, and then as long as it takes to end well.
     pub async fn run(self, told: impl Future<Output = ()>) {
         let Self { http, grpc, tcp, udp, site, drain } = self;
-        let tcp = tokio::spawn(raw::tcp(tcp, site.me.clone()));
+        let tcp = tokio::spawn(raw::tcp(tcp, Arc::clone(&site)));
         let udp = tokio::spawn(raw::udp(udp, site.me.clone()));
         let connections = GracefulShutdown::new();
         let end = async {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use weft_e2e::{
     cluster::Cluster,
     mix::Targets,
+    programs::Shell,
     traffic::ClientPod,
     wait::{eventually, seconds},
     workload::{address, is_ready},
@@ -26,8 +27,14 @@ pub struct Scene {
 impl Scene {
     /// Sets the scene in a fresh namespace: `web` with HTTP on port 80 and `ledger`, the same pods, with TCP on 9000.
     pub async fn set(namespace: &str) -> Result<Self> {
+        Self::with(namespace, &[]).await
+    }
+
+    /// The same on a mesh that is installed with these values.
+    pub async fn with(namespace: &str, values: &[&str]) -> Result<Self> {
         let cluster = Cluster::connect().await?;
-        cluster.installed().await?;
+        let all: Vec<&str> = ["--reset-values"].iter().chain(values).copied().collect();
+        cluster.install(&all).await?;
         cluster.fresh_namespace(namespace).await?;
         cluster.echo(namespace, "web", 3).await?;
         cluster.service(namespace, "web", &[("http", 80, 8080)]).await?;
@@ -65,6 +72,18 @@ impl Scene {
     /// The first node with its client.
     pub fn first(&self) -> Result<(&String, &ClientPod)> {
         self.clients.iter().next().context("no client")
+    }
+
+    /// A pod of Debian's programs on the first node, and that node.
+    pub async fn shell(&self) -> Result<(&String, Shell)> {
+        let (node, _) = self.first()?;
+        let shell = self.cluster.shells(&self.namespace).await?.remove(node);
+        Ok((node, shell.context("no shell")?))
+    }
+
+    /// The name of a Service of the scene in the mesh.
+    pub fn host(&self, service: &str) -> String {
+        format!("{service}.{}.mesh", self.namespace)
     }
 
     /// A Service `grpc` on port 9090 in front of the pods of `web`. Its port says by `appProtocol` that it speaks HTTP/2, or

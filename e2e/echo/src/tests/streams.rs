@@ -1,9 +1,12 @@
-//! gRPC and WebSockets, and what becomes of their streams when a server goes.
+//! gRPC, WebSockets and messages over TCP and UDP, and what becomes of their streams when a server goes.
 
 use super::{LIMIT, Running, parse, start};
-use crate::{arguments::Run, grpc, server::Server, summary::Summary, websocket};
+use crate::{arguments::Run, grpc, messages, server::Server, summary::Summary, websocket};
 use std::{future::pending, time::Duration};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    time::{sleep, timeout},
+};
 
 impl Running {
     pub(super) async fn grpc(&self, arguments: &str) -> Summary {
@@ -108,4 +111,49 @@ async fn clients_that_connect_again_lose_nothing_when_a_server_goes_and_another_
         assert!(all.pods["old-0"] > 0 && all.pods["new-0"] > 0, "{all:?}");
     }
     timeout(LIMIT, old.ended).await.unwrap().unwrap();
+}
+
+async fn messages(place: &str, arguments: &str) -> Summary {
+    let Run::Messages(arguments) = parse(&format!("messages {place} --summary {arguments}")) else {
+        panic!()
+    };
+    messages::run(arguments).await.unwrap()
+}
+
+#[tokio::test]
+async fn messages_come_back_over_tcp_and_udp() {
+    let web = start("web", "");
+    for place in [format!("tcp://{}", web.tcp), format!("udp://127.0.0.1:{}", web.udp)] {
+        let all = messages(&place, "--count 20 --connections 2 --per-line 5").await;
+        assert_eq!((all.sent, all.ok, all.opened), (20, 20, 4), "{all:?}");
+        assert_eq!((all.pods["web-0"], all.peers["127.0.0.1"]), (20, 20));
+    }
+    for wrong in ["127.0.0.1:1", "http://127.0.0.1:1", "tcp://127.0.0.1"] {
+        let Run::Messages(wrong) = parse(&format!("messages {wrong}")) else { panic!() };
+        assert!(messages::run(wrong).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_before_its_time_is_a_failure() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let place = format!("tcp://{}", closed.local_addr().unwrap());
+    tokio::spawn(async move { while closed.accept().await.is_ok() {} });
+    let all = messages(&place, "--count 3").await;
+    assert_eq!((all.failed, all.errors["closed"]), (3, 3), "{all:?}");
+}
+
+#[tokio::test]
+async fn a_datagram_that_does_not_come_back_is_sent_again_from_the_same_port() {
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let place = format!("udp://{}", server.local_addr().unwrap());
+    let sending = tokio::spawn(async move { messages(&place, "--count 1").await });
+    let mut datagram = [0; 100];
+    let mut next = async || timeout(LIMIT, server.recv_from(&mut datagram)).await.unwrap().unwrap();
+    let (lost, second) = (next().await, next().await);
+    assert_eq!(lost, second);
+    let answer = crate::answer::Answer { pod: "web-0".into(), ..Default::default() };
+    server.send_to((answer.line() + "0").as_bytes(), second.1).await.unwrap();
+    let all = sending.await.unwrap();
+    assert_eq!((all.ok, all.opened, all.pods["web-0"]), (1, 1, 1), "{all:?}");
 }
