@@ -7,12 +7,12 @@ mod common;
 use bytes::Bytes;
 use common::{
     Mesh,
-    access::{all, controlled, grant, requests},
+    access::{all, controlled, requests},
     backend::Backend,
     free_port, http, http2,
     message::{Message, exchange},
-    policy::{connect_from, eventually, flag, one_a_second, request, try_connect_from},
-    tcp, within,
+    policy::{connect_from, eventually, flag, one_a_second, request},
+    within,
 };
 use h2::client::SendRequest;
 use http::{HeaderValue, Request};
@@ -23,7 +23,7 @@ use tokio::{
     sync::Notify,
 };
 use weft_contract::{
-    AccessMode, Caller, Grant, NodeConfiguration, ServiceKey, Transport,
+    AccessMode, Caller, NodeConfiguration, ServiceKey, Transport,
     policy::{Actions, Mirror, Scheme},
 };
 
@@ -298,64 +298,6 @@ async fn read(stream: &mut TcpStream) -> Result<Vec<u8>, ErrorKind> {
         Ok(length) => Ok(bytes[..length].to_vec()),
         Err(error) => Err(error.kind()),
     }
-}
-
-async fn echo_at(last_byte: u8, name: &'static [u8]) -> Backend {
-    Backend::connections_at(last_byte, move |mut stream, _, _| async move {
-        if stream.write_all(name).await.is_ok() {
-            let (mut from, mut to) = stream.split();
-            let _ = tokio::io::copy(&mut from, &mut to).await; // the other side may reset it
-        }
-    })
-    .await
-}
-
-#[tokio::test]
-async fn a_tcp_connection_reaches_its_endpoint_only_where_it_is_granted() {
-    let (web, other, port) = (echo_at(1, b"web").await, echo_at(11, b"other").await, free_port());
-    let endpoints = [web.address, other.address];
-    let conditional = Grant { tcp: Some(vec![]), ..requests("back", "web", &[], "/") };
-    let grants = vec![all("front", "other"), conditional, grant("web", "web")];
-    let mesh = mesh(&controlled(vec![tcp("store", port, &endpoints)], &PODS, grants)).await;
-    for _ in 0..20 {
-        let mut stream = connect_from(7, port).await;
-        assert_eq!(read(&mut stream).await.unwrap(), b"other");
-    }
-    let before = (web.opened(), other.opened());
-    // Whatever it may send: of bytes nobody knows whether they are such a request.
-    for client in [8, 1, 9] {
-        let read = match try_connect_from(client, port).await {
-            Ok(mut stream) => {
-                let _ = stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await; // it may be reset already
-                read(&mut stream).await
-            }
-            Err(error) => Err(error.kind()),
-        };
-        assert_eq!(read, Err(ErrorKind::ConnectionReset), "{client}");
-    }
-    assert_eq!((web.opened(), other.opened()), before);
-    mesh.shows("denied_total", "store", "mode=\"enforce\"", 3).await;
-}
-
-#[tokio::test]
-async fn a_tcp_connection_is_cut_when_its_grant_goes_and_no_other_is() {
-    let (web, port) = (echo_at(1, b"web").await, free_port());
-    let with = |grants| controlled(vec![tcp("store", port, &[web.address])], &PODS, grants);
-    let mut mesh = mesh(&with(vec![all("front", "web"), all("back", "web")])).await;
-    let (mut front, mut back) = (connect_from(7, port).await, connect_from(8, port).await);
-    assert_eq!(
-        (read(&mut front).await.unwrap(), read(&mut back).await.unwrap()),
-        (b"web".into(), b"web".into())
-    );
-    mesh.apply_configuration(&with(vec![all("back", "web")])).await;
-    assert_eq!(read(&mut front).await, Err(ErrorKind::ConnectionReset));
-    within(back.write_all(b"still here")).await.unwrap();
-    assert_eq!(read(&mut back).await.unwrap(), b"still here");
-    // The address is another pod's now.
-    let mut moved = with(vec![all("back", "web")]);
-    moved.sources = vec![common::access::pod(1, "web"), common::access::pod(8, "front")];
-    mesh.apply_configuration(&moved).await;
-    assert_eq!(read(&mut back).await, Err(ErrorKind::ConnectionReset));
 }
 
 const UPGRADE: &str = "GET /chat HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\

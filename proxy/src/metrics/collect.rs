@@ -177,16 +177,17 @@ fn own_answers(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result 
 }
 
 fn denied(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::Result {
-    let mut metric = encoder.encode_descriptor(
-        "denied",
-        "Requests, connections and sessions that nothing grants, refused or let through",
-        None,
-        MetricType::Counter,
-    )?;
-    each(plan, |route, port, traffic| {
-        ["enforce", "audit"].iter().zip(&traffic.denied).try_for_each(|(mode, counter)| {
-            count(&mut metric, &with(route, port, "mode", mode), counter.load(Ordering::Relaxed))
-        })
+    let help = "Requests and TCP connections that nothing grants, refused or let through";
+    let mut metric = encoder.encode_descriptor("denied", help, None, MetricType::Counter)?;
+    each(plan, |route, port, traffic| denied_of(&mut metric, route, port, traffic))?;
+    let help = "Datagrams of which one would begin a session that nothing grants, refused or let through";
+    let mut metric = encoder.encode_descriptor("udp_denied", help, None, MetricType::Counter)?;
+    each_udp(plan, |route, port, _| denied_of(&mut metric, route, port, &route.traffic))
+}
+
+fn denied_of(metric: &mut MetricEncoder<'_>, route: &Route, port: &str, traffic: &Traffic) -> fmt::Result {
+    ["enforce", "audit"].iter().zip(&traffic.denied).try_for_each(|(mode, counter)| {
+        count(metric, &with(route, port, "mode", mode), counter.load(Ordering::Relaxed))
     })
 }
 

@@ -51,6 +51,11 @@ fn busy_plan() -> Plan {
     };
     let accepted = Accepted { revision: "beef".into(), configuration: Arc::new(configuration) };
     let plan = compile(accepted, None, Instant::now());
+    count_everything(&plan);
+    plan
+}
+
+fn count_everything(plan: &Plan) {
     let traffic = &plan.routes()[&10_000].traffic;
     traffic.request(Some(200), Duration::from_millis(1));
     traffic.failure(Cause::ConnectFailed);
@@ -69,6 +74,8 @@ fn busy_plan() -> Plan {
     drop(OpenConnection::new(Arc::clone(traffic)));
     let traffic = &plan.routes()[&10_001].traffic;
     drop(OpenSession::new(Arc::clone(traffic)));
+    traffic.denied(AccessMode::Audit);
+    plan.routes()[&10_001].split.as_ref().unwrap().traffic().for_each(|(_, backend)| backend.begun());
     let datagrams = traffic.datagrams();
     datagrams.expired();
     datagrams.evicted();
@@ -76,7 +83,6 @@ fn busy_plan() -> Plan {
     datagrams.received(1, 1);
     datagrams.sent(1, 1);
     datagrams.dropped(Cause::NoEndpoint, 1);
-    plan
 }
 
 /// Every metric with its kind and its labels, in their order.

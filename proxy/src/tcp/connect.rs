@@ -67,6 +67,11 @@ enum Failed {
 // === impl Tries ===
 
 impl Tries {
+    /// Whether nothing was tried yet.
+    pub(super) fn are_none(&self) -> bool {
+        self.tried.is_empty()
+    }
+
     /// Whether there may be one more.
     pub(super) fn are_left(&self, retry: &Retry) -> bool {
         let most = if retry.on.connect_failure { retry.attempts.max(1) } else { 1 };

@@ -36,7 +36,7 @@ use direction::Mover;
 use register::Register;
 use relay::{End, Ends, Relay, Side};
 use socket2::SockRef;
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::Instant};
 use weft_contract::Policy;
 
@@ -94,7 +94,9 @@ struct Session {
     started: Instant,
     /// How long it may rest: what is asked of clients is asked by the Service that they connected to.
     idle: Option<Duration>,
-    /// The port whose endpoints it goes to.
+    /// The port that is asked for.
+    asked: Arc<Target>,
+    /// The port whose endpoints it goes to: another where that one is split.
     target: Arc<Target>,
     /// What was read of the client to learn that; it goes first.
     first: Box<[u8]>,
@@ -120,6 +122,7 @@ impl Session {
             open: OpenConnection::new(Arc::clone(&route.traffic)),
             started: Instant::now(),
             idle: route.policy.connections.idle,
+            asked: Arc::clone(&route.target),
             target: Arc::clone(&route.target),
             first: Box::default(),
             tries: Tries::default(),
@@ -133,27 +136,19 @@ impl Session {
             Ok(permit) => permit,
             Err(cause) => return self.refuse(cause),
         };
-        if route.server_names.is_some() {
-            // On the heap, for few are asked for a name.
-            let Some(_route) = Box::pin(self.choose(&route)).await else { return };
+        // On the heap, for few are asked for a name.
+        if route.server_names.is_some() && !Box::pin(self.choose(&route)).await {
+            return;
         }
         drop(route);
         // A connection that rests must not keep an old route alive: it is looked up again where it is needed again.
-        let mut chosen: Option<Arc<Target>> = None;
         loop {
-            let way = match &chosen {
-                None => self.worker.way(&self.target, self.arrival.client.ip()),
-                Some(asked) => self.worker.again(asked, &self.target, self.arrival.client.ip()),
-            };
-            let Ways { way, policy } = match way {
-                Ok(way) => way,
-                Err(cause) => return self.refuse(cause),
-            };
-            if chosen.is_none() {
-                chosen = Some(std::mem::replace(&mut self.target, Arc::clone(&way.side.target)));
-            }
             // On the heap, for it is larger than what rests afterwards.
-            let connected = match Box::pin(self.connect(way, policy)).await {
+            let connected = match self.connecting() {
+                Ok(connecting) => connecting.await,
+                Err(cause) => Err(cause),
+            };
+            let connected = match connected {
                 Ok(connected) => connected,
                 Err(cause) => return self.refuse(cause),
             };
@@ -166,27 +161,47 @@ impl Session {
         self.open.traffic().connection(self.started.elapsed());
     }
 
-    /// The route by the server name that the client asks for; none where it was told that there is none.
-    async fn choose(&mut self, route: &Arc<Route>) -> Option<Arc<Route>> {
+    /// Finds out what is asked for by the server name, where the port has routes by names; false where the client was refused.
+    async fn choose(&mut self, route: &Arc<Route>) -> bool {
         match sni::choose(&self.client, route, &self.worker.status.plan).await {
             Ok((chosen, first)) => {
-                (self.target, self.first) = (Arc::clone(&chosen.target), first.into());
-                Some(chosen)
+                self.asked = Arc::clone(&chosen.target);
+                self.first = first.into();
+                true
             }
             Err(refused) => {
-                tracing::debug!(service = %self.target.service, %refused, "TLS: a client goes nowhere");
+                tracing::debug!(service = %self.asked.service, %refused, "TLS: a client goes nowhere");
                 refused.tell(&mut self.client, self.open.traffic()).await;
-                None
+                false
             }
         }
     }
 
-    fn connect(&mut self, way: Way, policy: Arc<Policy>) -> impl Future<Output = Result<Connected, Cause>> {
-        let Self { worker, client, arrival, open, started: _, idle: _, target: _, first: _, tries, alarm } =
-            self;
+    /// Begins to connect to an endpoint, if there is a way to one.
+    fn connecting(&mut self) -> Result<Pin<Box<impl Future<Output = Result<Connected, Cause>> + '_>>, Cause> {
+        let client = self.arrival.client.ip();
+        let Ways { way, policy } = if self.tries.are_none() {
+            self.worker.way(&self.asked, client)
+        } else {
+            self.worker.again(&self.asked, &self.target, client)
+        }?;
+        self.target = Arc::clone(&way.side.target);
+        let Self {
+            worker,
+            client,
+            arrival,
+            open,
+            started: _,
+            idle: _,
+            asked: _,
+            target: _,
+            first: _,
+            tries,
+            alarm,
+        } = self;
         let traffic = open.traffic();
         let caller = Caller { stream: client, address: arrival.client, target: &arrival.target, traffic };
-        connect::connect(worker, caller, way, policy, tries, alarm)
+        Ok(Box::pin(connect::connect(worker, caller, way, policy, tries, alarm)))
     }
 
     fn relay<'a>(

@@ -1,6 +1,6 @@
 //! Shows what went to each backend of a split Service: what a canary is judged by.
 
-use super::{CLASSES, Labels, count, each, histogram, labels};
+use super::{CLASSES, Labels, count, each, each_udp, histogram, labels};
 use crate::{
     metrics::{BUCKETS, Traffic},
     plan::Plan,
@@ -29,20 +29,36 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, plan: &Plan) -> fmt::R
     each_backend(plan, |labels, traffic| histogram(&mut metric, labels, &BUCKETS, &traffic.durations))?;
     let mut metric = encoder.encode_descriptor(
         "backend_connections",
-        "TCP connections and UDP sessions of a split Service, by backend",
+        "TCP connections of a split Service, by backend",
         None,
         MetricType::Counter,
     )?;
-    each_backend(plan, |labels, traffic| count(&mut metric, labels, traffic.begun.load(Ordering::Relaxed)))
+    each_backend(plan, |labels, traffic| count(&mut metric, labels, traffic.begun.load(Ordering::Relaxed)))?;
+    let mut metric = encoder.encode_descriptor(
+        "udp_backend_sessions",
+        "UDP sessions of a split Service, by backend",
+        None,
+        MetricType::Counter,
+    )?;
+    let mut show = |labels: &Labels<'_, 4>, traffic: &Traffic| {
+        count(&mut metric, labels, traffic.begun.load(Ordering::Relaxed))
+    };
+    each_udp(plan, |route, port, _| backends_of(route, port, &mut show))
 }
 
 fn each_backend(plan: &Plan, mut show: impl FnMut(&Labels<'_, 4>, &Traffic) -> fmt::Result) -> fmt::Result {
-    each(plan, |route: &Route, port, _| {
-        let Some(split) = &route.split else { return Ok(()) };
-        let [namespace, service, port] = labels(route, port);
-        split.traffic().try_for_each(|(backend, traffic)| {
-            show(&[namespace, service, port, ("backend", backend.as_str())], traffic)
-        })
+    each(plan, |route, port, _| backends_of(route, port, &mut show))
+}
+
+fn backends_of(
+    route: &Route,
+    port: &str,
+    show: &mut impl FnMut(&Labels<'_, 4>, &Traffic) -> fmt::Result,
+) -> fmt::Result {
+    let Some(split) = &route.split else { return Ok(()) };
+    let [namespace, service, port] = labels(route, port);
+    split.traffic().try_for_each(|(backend, traffic)| {
+        show(&[namespace, service, port, ("backend", backend.as_str())], traffic)
     })
 }
 
