@@ -67,6 +67,16 @@ class Statistics(unittest.TestCase):
             found = {bar.name: bar.verdict for bar in bars(Records(records))}
             self.assertEqual(found["added p99 at 2,000/s ≤ haproxy's"], verdict)
 
+    def test_access_control_is_judged_against_none(self):
+        records = [
+            {**load(target, number, cpu), "scenario": "access"}
+            for target, cpu in (("none", 10), ("few", 10.5), ("many", 12))
+            for number in range(3)
+        ]
+        found = {bar.name: bar for bar in bars(Records(records))}
+        bar = found["access: CPU per request ≤ 1.10 × none's"]
+        self.assertEqual((bar.measured, bar.verdict), ("1.20 at worst (many)", "**missed**"))
+
     def test_a_report_of_everything(self):
         records = [load("haproxy", 0, 10), load("weft", 0, 11)]
         records += [latencies("direct", 0, [1] * 1000), latencies("weft", 0, [2] * 1000)]
