@@ -52,7 +52,7 @@ async fn tls_goes_by_the_server_name_as_the_client_sent_it() -> Result<()> {
         .await?;
     ensure!(!success && !printed.contains("timed out"), "{printed}");
     let (_, client) = scene.first()?;
-    let counted = client.metrics(node, &["weft_own_answers_total", namespace, "unknown_server_name"]).await?;
+    let counted = client.metrics(node, &["weft_tcp_refused_total", namespace, "unknown_server_name"]).await?;
     ensure!(!counted.is_empty(), "what was refused is not counted");
 
     let change =
