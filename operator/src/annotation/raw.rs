@@ -33,8 +33,11 @@ pub(super) const ROWS: &[Row] = &[
         doc: "Where TLS connections go by the server name (SNI) that a client asks for: to this Service in the same \
               namespace, at the same port or else its only TCP port, unless given. The very name goes first, then the \
               longest `*.` that it is below, then `*`, which also takes clients that ask for no name. Connections \
-              that fit none are refused with the TLS alert unrecognized_name. TLS is passed on as it is. Routes to what \
-              is not there are left out; where none is left, the Service's own endpoints serve.",
+              that fit none are refused with the TLS alert unrecognized_name, and so are those whose route leads to what \
+              is not there: never to another route, nor to the Service's own endpoints, and an Event tells of it. TLS is \
+              passed on as it is. A route leads to its Service as if that were called by its own name: by its \
+              TrafficSplit, and for whom access control admits to its pods. A TrafficSplit of the Service with the \
+              routes counts only for a route that leads to that Service itself, as `*=entry` on `entry` does.",
         protocols: TCP,
         read: |draft, text| set(&mut draft.settings.sni_routes, sni::targets(text)),
     },

@@ -1,12 +1,15 @@
 //! Finds the Services that server names lead to.
 //!
 //! In: a Service's ports, what its annotation says of server names, and the Services of its namespace. Out: the ports with
-//! their routes; a route to what is not there is left out and told.
+//! their routes; a route to what is not there leads nowhere and is told.
 
 use super::member::{Member, MemberPort, Members, listed, unused};
 use crate::{annotation::SniTarget, finding::Finding};
 use std::collections::BTreeMap;
 use weft_contract::{Port, Protocol, ServiceKey, SniRoute, Transport};
+
+/// What no port has: the port of a route that leads nowhere.
+const NOWHERE: u16 = 0;
 
 /// The ports of `member`, each that speaks TCP with its routes.
 pub(super) fn routed(
@@ -19,43 +22,42 @@ pub(super) fn routed(
     let tcp = member.ports.iter().zip(&mut ports).filter(|(of, _)| of.protocol == Some(Protocol::Tcp));
     for (own, port) in tcp {
         for target in &member.settings.sni_routes {
-            match route(member, target, own.port, members) {
-                Ok(route) => port.sni_routes.push(route),
-                Err(why) => drop(wrong.insert(target, why)),
-            }
+            let service = ServiceKey::new(&member.key.namespace, &target.service);
+            let found = target_port(target, &service, own.port, members);
+            // One that was left out would give way to a wider one, or to none at all: to Services that were not meant.
+            let to = found.unwrap_or_else(|why| {
+                wrong.insert(target, format!("leads {} to {service}, {why}", target.host));
+                NOWHERE
+            });
+            port.sni_routes.push(SniRoute { host: target.host.clone(), service, port: to });
         }
         port.sni_routes.sort_by(|one, other| one.host.cmp(&other.host));
     }
     let wrong: Vec<_> = wrong.into_values().collect();
-    let left_out = listed(&wrong).map(|wrong| format!("{wrong}; what it says of these is left out"));
-    findings.extend(left_out.map(|why| unused(member, "sni-routes", &why)));
+    let refused = listed(&wrong).map(|wrong| format!("{wrong}; connections for these are refused"));
+    findings.extend(refused.map(|why| unused(member, "sni-routes", &why)));
     ports
 }
 
-/// Where connections for one server name go that come to the port `own`.
-fn route(
-    member: &Member<'_>,
+/// The port of `service` for connections that come to the port `own`, or why there is none.
+fn target_port(
     target: &SniTarget,
+    service: &ServiceKey,
     own: u16,
     members: &Members<'_>,
-) -> Result<SniRoute, String> {
-    let SniTarget { host, service, port } = target;
-    let service = ServiceKey::new(&member.key.namespace, service);
-    let says = format!("leads {host} to {service}");
-    let known =
-        members.get(&service).ok_or_else(|| format!("{says}, which is no Service with a mesh name"))?;
+) -> Result<u16, String> {
+    let known = members.get(service).ok_or("which is no Service with a mesh name")?;
     // What the Service speaks there by its own name does not matter: TLS is bytes here.
     let is_tcp = |port: &&MemberPort| port.transport == Transport::Tcp;
     let tcp: Vec<_> = known.ports.iter().filter(is_tcp).map(|port| port.port).collect();
-    let port = match (port, &tcp[..]) {
-        (Some(port), _) if tcp.contains(port) => *port,
-        (Some(port), _) => return Err(format!("{says}, which has no TCP port {port}")),
-        (None, _) if tcp.contains(&own) => own,
-        (None, [only]) => *only,
-        (None, []) => return Err(format!("{says}, which has no TCP port")),
-        (None, _) => return Err(format!("{says}, which has several TCP ports, and does not say which")),
-    };
-    Ok(SniRoute { host: host.clone(), service, port })
+    match (target.port, &tcp[..]) {
+        (Some(port), _) if tcp.contains(&port) => Ok(port),
+        (Some(port), _) => Err(format!("which has no TCP port {port}")),
+        (None, _) if tcp.contains(&own) => Ok(own),
+        (None, [only]) => Ok(*only),
+        (None, []) => Err("which has no TCP port".into()),
+        (None, _) => Err("which has several TCP ports, and does not say which".into()),
+    }
 }
 
 #[cfg(test)]
@@ -140,21 +142,23 @@ mod tests {
     }
 
     #[test]
-    fn a_route_to_what_is_not_there_is_left_out_and_told() {
+    fn a_route_to_what_is_not_there_leads_nowhere_and_is_told() {
         for (target, says) in [
             ("gone", "leads a.example to shop/gone, which is no Service with a mesh name"),
             ("vault", "which is no Service with a mesh name"),
-            ("one:444", "leads a.example to shop/one, which has no TCP port 444"),
+            (
+                "one:444",
+                "leads a.example to shop/one, which has no TCP port 444; connections for these are refused",
+            ),
             ("only:53", "which has no TCP port 53"),
             ("datagrams", "which has no TCP port;"),
             ("several", "which has several TCP ports, and does not say which"),
         ] {
             let (entry, findings) =
                 entry(&[(443, "TCP"), (444, "TCP")], "tcp", &format!("a.example={target}, *=one:80"));
-            assert_eq!(
-                (routes(&entry, 0), routes(&entry, 1)),
-                (vec!["*=shop/one:80".into()], vec!["*=shop/one:80".into()])
-            );
+            let service = target.split(':').next().unwrap();
+            let wanted = ["*=shop/one:80".to_owned(), format!("a.example=shop/{service}:0")];
+            assert_eq!((routes(&entry, 0), routes(&entry, 1)), (wanted.to_vec(), wanted.to_vec()));
             assert_eq!(reasons(&findings), [Reason::AnnotationUnused], "once for both ports: {findings:?}");
             assert!(
                 findings[0].note.starts_with("weft.mesh/sni-routes leads") && findings[0].note.contains(says),
@@ -169,7 +173,8 @@ mod tests {
         ] {
             let all: Vec<_> = hosts.iter().map(|host| format!("{host}=gone")).collect();
             let (entry, findings) = entry(&[(443, "TCP")], "tcp", &all.join(","));
-            assert!(entry.ports[0].sni_routes.is_empty());
+            assert_eq!(entry.ports[0].sni_routes.len(), hosts.len(), "not one serves without a route");
+            assert!(entry.ports[0].sni_routes.iter().all(|route| route.port == 0));
             assert!(findings.len() == 1 && findings[0].note.len() < 1024, "{findings:?}");
             assert!(findings[0].note.contains("more like these"), "{findings:?}");
         }

@@ -116,9 +116,10 @@ pub struct SniRoute {
     /// The name, lower case: `a.example.com` itself, `*.example.com` any name below it (the longest first, and after the
     /// exact one), `*` whatever fits no other, a client without a server name included.
     pub host: String,
-    /// Whose endpoints these are.
+    /// Whose endpoints these are. Where there is no such Service or port, its connections are refused, and go to no other
+    /// route.
     pub service: ServiceKey,
-    /// The number of that Service's port.
+    /// The number of that Service's port; 0, which no port has, where there is none to go to.
     pub port: u16,
 }
 

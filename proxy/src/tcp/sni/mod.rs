@@ -79,10 +79,12 @@ fn find(names: &ServerNames, first: &First, plan: &SharedPlan) -> Result<Arc<Rou
         Heard::Hello(name) => (name.as_deref(), Refused::UnknownName(first.version)),
         Heard::More | Heard::Other => (None, Refused::NotTls),
     };
+    // A route that leads nowhere is as good as none, and never gives way to another: what is meant for one Service must
+    // not come to the next best.
     let wanted = names.find(name).ok_or(refused)?;
     let plan = plan.load();
     let found = plan.as_ref().and_then(|plan| plan.route_to(&wanted.service, wanted.port, Transport::Tcp));
-    found.cloned().ok_or(Refused::NoService)
+    found.cloned().ok_or(refused)
 }
 
 #[cfg(test)]

@@ -35,12 +35,9 @@ pub enum Refused {
     /// What it sent is not to be read.
     #[error("{0}")]
     Broken(Broken, Version),
-    /// No route fits its name, or its having none.
-    #[error("no route fits the server name")]
+    /// No route fits its name, or its having none; or the one that fits leads to a Service that is not there.
+    #[error("no route fits the server name, or it leads nowhere")]
     UnknownName(Version),
-    /// The Service that its name stands for is not one of the mesh.
-    #[error("the server name's Service is not there")]
-    NoService,
 }
 
 /// The descriptions of fatal alerts (RFC 8446, section 6).
@@ -68,7 +65,6 @@ impl Refused {
                 Some(Cause::BadRequest)
             }
             Self::UnknownName(_) => Some(Cause::UnknownServerName),
-            Self::NoService => Some(Cause::NoService),
         }
     }
 
@@ -90,7 +86,7 @@ impl Refused {
 
     fn record(self) -> Option<[u8; 7]> {
         let (alert, (major, minor)) = match self {
-            Self::Gone | Self::Late | Self::NotTls | Self::NoService => return None,
+            Self::Gone | Self::Late | Self::NotTls => return None,
             Self::Broken(broken, version) => (alert(broken), version),
             Self::UnknownName(version) => (Alert::UnrecognizedName, version),
         };

@@ -125,9 +125,16 @@ async fn what_fits_no_route_is_refused_or_goes_to_the_default() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_is_said_to_be() {
-    let refused = sending(&asking("gone.example.com").bytes(), &HOSTS).await.unwrap_err();
-    assert_eq!(refused.cause(), Some(Cause::NoService));
+async fn a_route_that_leads_nowhere_is_no_route_and_gives_way_to_no_other() {
+    let others = [&HOSTS[..], &[("*.example.com", "one"), ("*", "two")]].concat();
+    for hosts in [&HOSTS[..], &others] {
+        let refused = sending(&asking("gone.example.com").bytes(), hosts).await.unwrap_err();
+        assert_eq!(refused, Refused::UnknownName((3, 3)));
+    }
+    let nowhere = [("*", "gone")];
+    assert_eq!(sending(b"EHLO", &nowhere).await.unwrap_err(), Refused::NotTls);
+    let refused = sending(&asking("a.example.com").bytes(), &nowhere).await.unwrap_err();
+    assert_eq!(refused.cause(), Some(Cause::UnknownServerName));
 }
 
 #[tokio::test]
@@ -182,7 +189,6 @@ async fn who_speaks_tls_gets_an_alert_and_a_clean_end_and_who_does_not_a_reset()
         (Refused::Broken(Broken::Unexpected, (3, 1)), alert(1, 10)),
         (Refused::NotTls, None),
         (Refused::Late, None),
-        (Refused::NoService, None),
     ] {
         let (_, gate) = mesh(&HOSTS);
         let (mut client, server) = connection().await;
