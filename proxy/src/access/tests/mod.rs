@@ -1,13 +1,15 @@
 //! What is open is what the words of the specification say, whatever else there is, and whatever was there before.
 
+mod changes;
+mod specification;
+
 use super::*;
 use crate::{
     matching::{Compiling, Pool},
     plan::{Accepted, Plan, compile},
-    route::{NoWay, Stay, way},
+    route::{NoWay, way},
 };
 use http::{HeaderMap, Method};
-use proptest::prelude::*;
 use std::net::Ipv4Addr;
 use tokio::time::Instant;
 use weft_contract::{
@@ -265,187 +267,6 @@ fn audited_access_passes_and_is_told() {
     let accounts: Vec<_> =
         told.iter().map(|denial| denial.source.as_ref().map(|source| &*source.service_account)).collect();
     assert_eq!(accounts, [None, Some("one")]);
-}
-
-#[test]
-fn what_did_not_change_is_the_same_gate() {
-    let to = || Grant { http: Some(vec![path("/[ac]")]), ..grant(account("web"), &[account("one")]) };
-    let sources = || vec![pod(1, "one", &[]), pod(11, "web", &[])];
-    let first = plan(configuration(vec![to()], sources(), port(Transport::Tcp, &[(11, 80)])), None);
-    let more = [sources(), vec![pod(20, "else", &[])]].concat();
-    let second = plan(configuration(vec![to()], more, port(Transport::Tcp, &[(11, 80)])), Some(&first));
-    let route = |plan: &Plan| Arc::clone(&plan.routes()[&10_000]);
-    assert!(Arc::ptr_eq(&route(&first), &route(&second)), "another pod's coming is nothing to it");
-    let moved = vec![pod(1, "one", &[]), pod(11, "else", &[])];
-    let third = plan(configuration(vec![to()], moved, port(Transport::Tcp, &[(11, 80)])), Some(&second));
-    assert!(!Arc::ptr_eq(&route(&second), &route(&third)));
-    assert_eq!((open(&second, 1, GET), open(&third, 1, GET)), (Some(vec![11]), None));
-}
-
-#[test]
-fn what_goes_on_ends_with_its_grant() {
-    let to = |tcp: &[u16]| Grant { tcp: Some(tcp.to_vec()), ..grant(account("web"), &[account("one")]) };
-    let sources = || vec![pod(1, "one", &[]), pod(11, "web", &[])];
-    let with = |grants, endpoints: &[(u8, u16)]| {
-        plan(configuration(grants, sources(), port(Transport::Tcp, endpoints)), None)
-    };
-    let first = with(vec![to(&[])], &[(11, 80)]);
-    let target = Arc::clone(&first.routes()[&10_000].target);
-    let stay = Stay::raw(&first, target, SocketAddr::new(ip(11), 80), ip(1)).unwrap();
-    let granted = |plan: &Plan| stay.is_granted(plan, Asked::Raw);
-    assert!(granted(&first));
-    assert!(!granted(&with(vec![], &[(11, 80)])));
-    assert!(granted(&with(vec![to(&[])], &[])), "a pod that left its Service finishes what it has");
-    assert!(!granted(&with(vec![to(&[81])], &[])));
-    let mut stranger = configuration(vec![to(&[])], sources(), port(Transport::Tcp, &[(11, 80)]));
-    stranger.sources[0] = pod(1, "two", &[]);
-    assert!(!granted(&plan(stranger, None)), "the address is another's now");
-    let mut free = configuration(vec![], sources(), port(Transport::Tcp, &[(11, 80)]));
-    free.access = None;
-    assert!(granted(&plan(free, None)));
-}
-
-#[test]
-fn what_is_held_is_cut_by_the_plan_that_takes_its_grant() {
-    let to = Grant { tcp: Some(vec![]), ..grant(account("web"), &[account("one")]) };
-    let sources = vec![pod(1, "one", &[]), pod(11, "web", &[])];
-    let first =
-        Arc::new(plan(configuration(vec![to], sources.clone(), port(Transport::Tcp, &[(11, 80)])), None));
-    let second = Arc::new(plan(configuration(vec![], sources, port(Transport::Tcp, &[(11, 80)])), None));
-    let shared = crate::plan::SharedPlan::default();
-    let held = Held::default();
-    let target = Arc::clone(&first.routes()[&10_000].target);
-    let stay = Stay::raw(&first, target, SocketAddr::new(ip(11), 80), ip(1)).unwrap();
-    let hold = |shared: &crate::plan::SharedPlan| {
-        let stay = stay.clone();
-        held.hold(shared, Box::new(move |plan| stay.is_granted(plan, Asked::Raw)))
-    };
-    assert!(hold(&shared).is_none(), "there is no plan");
-    shared.store(Some(Arc::clone(&first)));
-    let first_hold = hold(&shared).unwrap();
-    held.look(&first);
-    assert!(!first_hold.cut.is_cancelled());
-    shared.store(Some(Arc::clone(&second)));
-    held.look(&second);
-    assert!(first_hold.cut.is_cancelled());
-    // It was let through by the first plan, and the second came before it was held.
-    assert!(hold(&shared).unwrap().cut.is_cancelled());
-}
-
-/// What the specification says of one client, one endpoint and one request, in so many words.
-fn is_open(
-    configuration: &NodeConfiguration,
-    client: IpAddr,
-    endpoint: &Endpoint,
-    request: Option<&str>,
-) -> bool {
-    let is = |address: IpAddr, principal: &Principal| {
-        let mut pods = configuration.sources.iter().filter(|pod| pod.address == address);
-        let (Some(pod), None) = (pods.next(), pods.next()) else { return false };
-        pod.namespace == principal.namespace
-            && match principal.kind {
-                PrincipalKind::ServiceAccount => pod.service_account == principal.name,
-                PrincipalKind::IdentityBinding => pod.identity_bindings.contains(&principal.name),
-            }
-    };
-    let port = &configuration.services[0].ports[0];
-    let grants = &configuration.access.as_ref().unwrap().grants;
-    grants.iter().any(|grant| {
-        let has = |ports: &Vec<u16>| ports.is_empty() || ports.contains(&endpoint.port);
-        let matches = |list: &Vec<HttpMatch>, path: &str| {
-            list.iter().any(|wanted| wanted.path.as_deref().is_none_or(|prefix| path.starts_with(prefix)))
-        };
-        let on_port = match &grant.port {
-            None => true,
-            Some(PodPort::Number(number)) => *number == endpoint.port,
-            Some(PodPort::Name(name)) => port.target_name.as_ref() == Some(name),
-        };
-        let by_rules = match (port.transport, &grant.tcp, &grant.udp, &grant.http, request) {
-            (Transport::Udp, _, udp, _, _) => udp.as_ref().is_some_and(has),
-            (_, Some(tcp), _, None, _) => has(tcp),
-            (_, tcp, _, Some(list), Some(path)) => tcp.as_ref().is_none_or(has) && matches(list, path),
-            (_, _, _, Some(_), None) | (_, None, _, None, _) => false,
-        };
-        on_port
-            && by_rules
-            && is(endpoint.address, &grant.destination)
-            && grant.sources.iter().any(|source| is(client, source))
-    })
-}
-
-fn principal() -> impl Strategy<Value = Principal> {
-    (any::<bool>(), "[abc]").prop_map(|(bound, name)| if bound { binding(&name) } else { account(&name) })
-}
-
-fn any_grant() -> impl Strategy<Value = Grant> {
-    let ports = || prop::option::weighted(0.6, prop::collection::vec(1_u16..4, 0..3));
-    let pod_port = prop_oneof![
-        4 => Just(None),
-        1 => (1_u16..4).prop_map(|port| Some(PodPort::Number(port))),
-        1 => "http|grpc".prop_map(|name| Some(PodPort::Name(name))),
-    ];
-    let matches = prop::collection::vec(
-        prop::option::of("/[ab]{0,2}").prop_map(|path| HttpMatch { path, ..HttpMatch::default() }),
-        0..7,
-    );
-    let http = prop::option::of(matches);
-    (principal(), prop::collection::vec(principal(), 0..4), pod_port, ports(), ports(), http).prop_map(
-        |(destination, sources, port, tcp, udp, http)| Grant {
-            port,
-            tcp,
-            udp,
-            http,
-            ..grant(destination, &sources)
-        },
-    )
-}
-
-fn any_configuration() -> impl Strategy<Value = NodeConfiguration> {
-    let pods =
-        prop::collection::vec((0_u8..8, "[abc]", prop::sample::subsequence(vec!["a", "b", "c"], 0..3)), 0..9);
-    let endpoints = prop::collection::btree_set((0_u8..8, 1_u16..4), 0..6);
-    (prop::collection::vec(any_grant(), 0..8), pods, endpoints, any::<bool>()).prop_map(
-        |(grants, pods, endpoints, udp)| {
-            let mut sources: Vec<Source> =
-                pods.iter().map(|(last, account, bindings)| pod(*last, account, bindings)).collect();
-            sources.sort();
-            let transport = if udp { Transport::Udp } else { Transport::Tcp };
-            configuration(grants, sources, port(transport, &endpoints.into_iter().collect::<Vec<_>>()))
-        },
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
-    #[test]
-    fn what_is_open_is_what_the_specification_says(
-        before in any_configuration(),
-        now in any_configuration(),
-        same_grants: bool,
-        same_sources: bool,
-        client in 0_u8..9,
-        path in prop::option::of("/[ab]{0,3}"),
-    ) {
-        let mut now = now;
-        if same_grants {
-            now.access.clone_from(&before.access);
-        }
-        if same_sources {
-            now.sources.clone_from(&before.sources);
-        }
-        let endpoints = now.services[0].ports[0].endpoints.clone();
-        let open_to: Vec<u8> = endpoints
-            .iter()
-            .filter(|endpoint| is_open(&now, ip(client), endpoint, path.as_deref()))
-            .map(|endpoint| match endpoint.address { IpAddr::V4(address) => address.octets()[3], IpAddr::V6(_) => 0 })
-            .collect();
-        let expected = (!open_to.is_empty() || endpoints.is_empty()).then_some(open_to);
-        let method = Method::GET;
-        let request = path.as_deref().map(|path| (&method, path));
-        prop_assert_eq!(open(&plan(now.clone(), None), client, request), expected.clone());
-        let (first, now) = (plan(before, None), now);
-        prop_assert_eq!(open(&plan(now, Some(&first)), client, request), expected);
-    }
 }
 
 #[test]
