@@ -28,6 +28,14 @@ struct Line<Waiter> {
     aside: bool,
 }
 
+/// Who was found in a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// Where its line stands among those that take turns.
+    turn: usize,
+    ticket: u64,
+}
+
 // === impl Queue ===
 
 impl<Key: Copy + Eq + Hash, Waiter> Queue<Key, Waiter> {
@@ -58,6 +66,31 @@ impl<Key: Copy + Eq + Hash, Waiter> Queue<Key, Waiter> {
     pub(crate) fn next(&self) -> Option<&Waiter> {
         let line = self.lines.get(self.ring.front()?)?;
         line.waiters.first_key_value().map(|(_, waiter)| waiter)
+    }
+
+    /// The first for whom something is that not all can use, and then the first of that line who can. Lines without such a
+    /// one keep their turn.
+    pub(crate) fn find(&self, mut can_use: impl FnMut(&Waiter) -> bool) -> Option<Found> {
+        self.ring.iter().enumerate().find_map(|(turn, key)| {
+            let mut waiters = self.lines.get(key)?.waiters.iter();
+            waiters.find(|(_, waiter)| can_use(waiter)).map(|(ticket, _)| Found { turn, ticket: *ticket })
+        })
+    }
+
+    /// Takes out who was found; what has changed since, finds nobody. Their line comes last then.
+    pub(crate) fn take(&mut self, found: Found) -> Option<Waiter> {
+        let Found { turn, ticket } = found;
+        let key = *self.ring.get(turn)?;
+        let line = self.lines.get_mut(&key)?;
+        let waiter = line.waiters.remove(&ticket)?;
+        self.waiting -= 1;
+        self.ring.remove(turn);
+        if line.waiters.is_empty() {
+            self.lines.remove(&key);
+        } else {
+            self.ring.push_back(key);
+        }
+        Some(waiter)
     }
 
     /// Takes out who is next; it is another line's turn then.
@@ -182,6 +215,21 @@ mod tests {
         assert_eq!(queue.leave('a', tickets[2]), Some(3));
         queue.resume_all();
         assert_eq!(drain(&mut queue), [4]);
+    }
+
+    #[test]
+    fn who_can_use_it_is_found_and_the_turns_of_others_stay() {
+        let (mut queue, _) = queue(&[('a', 1), ('b', 2), ('a', 4), ('b', 3), ('c', 6)]);
+        let mut take_even = || {
+            let found = queue.find(|waiter| waiter % 2 == 0)?;
+            queue.take(found)
+        };
+        assert_eq!([(); 4].map(|()| take_even()), [Some(4), Some(2), Some(6), None]);
+        assert_eq!(
+            (queue.len(), drain(&mut queue)),
+            (2, vec![1, 3]),
+            "whose lines went to the end in this order"
+        );
     }
 
     #[test]

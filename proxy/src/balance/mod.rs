@@ -30,6 +30,7 @@ mod outlier;
 mod p2c;
 mod room;
 mod round_robin;
+mod rule;
 mod slow_start;
 mod state;
 mod sticky;
@@ -48,8 +49,7 @@ use dice::Roll;
 use field::{Choice, Field, Leniency, Measure, is_open};
 use group::Group;
 use locality::{Distances, Tiers};
-use maglev::Maglev;
-use round_robin::Turn;
+use rule::Rule;
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
@@ -94,15 +94,6 @@ pub struct Balancer {
     most_in_flight: usize,
     slow_start: Ticks,
     group: Arc<Group>,
-}
-
-/// An algorithm with what it needs.
-#[derive(Debug)]
-enum Rule {
-    P2cEwma,
-    RoundRobin(Turn),
-    LeastRequest,
-    Hash(HashKey, Maglev),
 }
 
 /// What a request wants of the balancer.
@@ -218,7 +209,7 @@ impl Balancer {
         now: Instant,
     ) -> Result<InFlight, NoEndpoint> {
         let now = self.group.ticks(now);
-        if self.most_in_flight != usize::MAX && self.group.room.is_awaited() {
+        if self.most_in_flight != usize::MAX && self.group.room.is_any_awaited() {
             return Err(NoEndpoint::Full);
         }
         for _ in 0..CHARGES {
@@ -232,11 +223,11 @@ impl Balancer {
         Err(self.why_none(want))
     }
 
-    /// Waits for a place at any endpoint, where all are full; behind at most so many others. None where these are too many. A
-    /// client's key or cookie does not matter then: another endpoint is better than none.
+    /// Waits for a place at any endpoint, or any of the only ones, where all are full; behind at most so many others. None
+    /// where these are too many. A client's key or cookie does not matter then: another endpoint is better than none.
     #[must_use]
-    pub fn wait(&self, source: IpAddr, longest: u32) -> Option<Waiting> {
-        Waiting::join(&self.group, &self.endpoints, source, longest as usize)
+    pub fn wait(&self, only: Option<&Only>, source: IpAddr, longest: u32) -> Option<Waiting> {
+        Waiting::join(&self.group, &self.endpoints, only, source, longest as usize)
     }
 
     /// The endpoints that may be picked, the nearest first.
@@ -332,42 +323,6 @@ impl Balancer {
         } else {
             NoEndpoint::Full
         }
-    }
-}
-
-// === impl Rule ===
-
-impl Rule {
-    fn new(
-        algorithm: &Algorithm,
-        endpoints: &[Arc<EndpointState>],
-        home: &Home,
-        previous: Option<&Balancer>,
-    ) -> Self {
-        match algorithm {
-            Algorithm::P2cEwma => Self::P2cEwma,
-            Algorithm::LeastRequest => Self::LeastRequest,
-            Algorithm::Hash(key) => Self::Hash(key.clone(), Maglev::new(endpoints)),
-            Algorithm::RoundRobin => match previous.map(|previous| &previous.rule) {
-                Some(Self::RoundRobin(turn)) => Self::RoundRobin(turn.carry_on()),
-                _ => Self::RoundRobin(Turn::starting((hash(home.node.as_bytes()) >> 32) as usize)),
-            },
-        }
-    }
-
-    fn choose<'a>(&self, field: &Field<'a>, key: Option<u64>, roll: Roll) -> Option<Choice<'a>> {
-        let state = match self {
-            Self::P2cEwma if field.measure == Measure::Latency => {
-                p2c::choose(field, roll, |state| state.load(field.now))
-            }
-            Self::RoundRobin(turn) => turn.choose(field),
-            Self::P2cEwma | Self::LeastRequest => p2c::choose(field, roll, EndpointState::in_flight),
-            Self::Hash(_, table) => match key {
-                Some(key) => return table.choose(field, key),
-                None => p2c::any(field, roll),
-            },
-        }?;
-        Some(field.choice(state))
     }
 }
 

@@ -1,16 +1,20 @@
 //! The places at endpoints that may have so many requests and no more, and who waits for one.
 //!
-//! In: requests that found every endpoint full; and each place that becomes free. Out: the place, for whose turn it is; turns
-//! are fair between sources. Where endpoints have no bound, nobody waits, and a place costs what counting costs.
+//! In: requests that found every endpoint full that they may go to; and each place that becomes free. Out: the place, for
+//! whose turn it is among those who may have it; turns are fair between sources. Where endpoints have no bound, nobody waits,
+//! and a place costs what counting costs.
 //!
-//! While somebody waits, a place that becomes free goes from hand to hand and is not counted down in between, so that nobody
-//! who comes later takes it.
+//! While somebody waits who may have it, a place that becomes free goes from hand to hand and is not counted down in between,
+//! so that nobody who comes later takes it. So a place that is free is one that nobody who waits may have: whoever comes may
+//! take it, unless somebody waits who may go anywhere. That one may be about to look for what was free when it came.
 //!
 //! Why no place is left over while somebody waits: who comes to wait first says so (`waiting`), then looks at all endpoints
 //! once more. Who gives a place back first takes it off the count, then looks at `waiting`. Between the two each has a fence,
 //! so at least one of them sees the other.
 
-use super::{dice::Dice, group::Group, in_flight::InFlight, state::EndpointState};
+use super::{
+    dice::Dice, field::is_open, group::Group, in_flight::InFlight, only::Only, state::EndpointState,
+};
 use crate::queue::Queue;
 use std::{
     net::IpAddr,
@@ -37,7 +41,19 @@ pub(super) struct Room {
     most: AtomicUsize,
     /// As many as `line` holds; changes under its lock only.
     waiting: AtomicUsize,
-    line: Mutex<Queue<IpAddr, oneshot::Sender<Place>>>,
+    /// Those of them who may go anywhere.
+    waiting_for_any: AtomicUsize,
+    line: Mutex<Line>,
+}
+
+type Line = Queue<IpAddr, Waiter>;
+
+/// One in the line.
+#[derive(Debug)]
+struct Waiter {
+    /// The only endpoints that it may go to; none where it may go to all.
+    only: Option<Only>,
+    turn: oneshot::Sender<Place>,
 }
 
 /// Who waits for a place; dropping it leaves the line.
@@ -79,8 +95,12 @@ impl Drop for Place {
 // === impl Room ===
 
 impl Room {
-    /// Whether anybody waits: then nobody else may take a place.
-    pub(super) fn is_awaited(&self) -> bool {
+    /// Whether anybody waits who may go anywhere: then nobody else may take a place.
+    pub(super) fn is_any_awaited(&self) -> bool {
+        self.waiting_for_any.load(Ordering::Relaxed) != 0
+    }
+
+    fn is_awaited(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) != 0
     }
 
@@ -113,15 +133,16 @@ impl Room {
         let mut line = self.lock();
         // It may have more than it should since the bound was lowered.
         let stays = !state.is_retired() && state.in_flight() <= self.most.load(Ordering::Relaxed);
-        let next = if stays { line.take_next() } else { None };
-        let Some(turn) = next else {
+        let found = if stays { line.find(|waiter| waiter.may_have(state)) } else { None };
+        let Some(next) = found.and_then(|found| line.take(found)) else {
+            // Still under the lock: who comes to wait afterwards finds it free.
             state.discharge();
             return;
         };
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        self.has_left(&next);
         drop(line);
         // Where nobody is there any more to take it, the place comes back by its end.
-        let _ = turn.send(Place(Arc::clone(state)));
+        let _ = next.turn.send(Place(Arc::clone(state)));
     }
 
     /// Gives what is free at these endpoints to whose turn it is.
@@ -130,50 +151,84 @@ impl Room {
         let mut line = self.lock();
         let most = self.most.load(Ordering::Relaxed);
         for state in states.iter().filter(|state| !state.is_retired()) {
-            while line.next().is_some()
+            // Looked at first, for it is cheaper than the line.
+            while state.in_flight() < most
+                && let Some(found) = line.find(|waiter| waiter.may_have(state))
                 && let Some(place) = Place::take(state, most)
             {
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
-                turns.push((line.take_next(), place));
+                let next = line.take(found);
+                next.iter().for_each(|next| self.has_left(next));
+                turns.push((next, place));
             }
         }
         drop(line);
-        for (turn, place) in turns {
-            let _ = turn.map(|turn| turn.send(place)); // as above
+        for (next, place) in turns {
+            let _ = next.map(|next| next.turn.send(place)); // as above
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue<IpAddr, oneshot::Sender<Place>>> {
+    /// One more waits; with the lock held.
+    fn has_come(&self, waiter: &Waiter) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if waiter.only.is_none() {
+            self.waiting_for_any.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One less does; with the lock held.
+    fn has_left(&self, waiter: &Waiter) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if waiter.only.is_none() {
+            self.waiting_for_any.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Default for Room {
     fn default() -> Self {
-        Self { most: AtomicUsize::new(usize::MAX), waiting: AtomicUsize::new(0), line: Mutex::default() }
+        Self {
+            most: AtomicUsize::new(usize::MAX),
+            waiting: AtomicUsize::new(0),
+            waiting_for_any: AtomicUsize::new(0),
+            line: Mutex::default(),
+        }
+    }
+}
+
+// === impl Waiter ===
+
+impl Waiter {
+    fn may_have(&self, state: &EndpointState) -> bool {
+        is_open(self.only.as_ref(), state)
     }
 }
 
 // === impl Waiting ===
 
 impl Waiting {
-    /// Comes to wait, in a line of at most `longest`, for a place at one of these endpoints; none where the line is full.
+    /// Comes to wait, in a line of at most `longest`, for a place at one of these endpoints, or at one of the only ones of
+    /// them; none where the line is full.
     pub(super) fn join(
         group: &Arc<Group>,
         states: &[Arc<EndpointState>],
+        only: Option<&Only>,
         source: IpAddr,
         longest: usize,
     ) -> Option<Self> {
         let room = &group.room;
         let (sender, turn) = oneshot::channel();
+        let waiter = Waiter { only: only.cloned(), turn: sender };
         let mut line = room.lock();
         if line.len() >= longest {
             // Whoever fills the line makes room for others.
-            line.displace_for(source)?;
-            room.waiting.fetch_sub(1, Ordering::Relaxed);
+            room.has_left(&line.displace_for(source)?);
         }
-        let ticket = line.push(source, sender);
-        room.waiting.fetch_add(1, Ordering::Relaxed);
+        room.has_come(&waiter);
+        let ticket = line.push(source, waiter);
         drop(line);
         crossing();
         fence(Ordering::SeqCst);
@@ -194,9 +249,9 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let room = &self.group.room;
-        let left = room.lock().leave(self.source, self.ticket);
-        if left.is_some() {
-            room.waiting.fetch_sub(1, Ordering::Relaxed);
+        let mut line = room.lock();
+        if let Some(waiter) = line.leave(self.source, self.ticket) {
+            room.has_left(&waiter);
         }
     }
 }

@@ -16,7 +16,7 @@ fn pick(balancer: &Balancer) -> Result<InFlight, NoEndpoint> {
 }
 
 fn wait(balancer: &Balancer, source: u16) -> Option<Waiting> {
-    balancer.wait(address(source), 10)
+    balancer.wait(None, address(source), 10)
 }
 
 /// The place of one whose turn it is by now.
@@ -55,7 +55,7 @@ async fn sources_take_turns_and_who_fills_the_line_makes_room_for_others() {
     drop(come(quiet).expect("its turn is next"));
     let rest: Vec<bool> = noisy.map(|waiting| come(waiting).is_some()).collect();
     assert_eq!(rest, [true, true, true, true, true, true, true, true, false], "the last one had to go");
-    assert!(balancer.wait(address(1), 0).is_none(), "where there is no line nobody waits");
+    assert!(balancer.wait(None, address(1), 0).is_none(), "where there is no line nobody waits");
 }
 
 #[tokio::test(start_paused = true)]
@@ -113,6 +113,66 @@ async fn a_place_that_is_no_more_goes_to_nobody() {
     assert!(come(two).is_none());
 }
 
+/// These endpoints of 1 and 2.
+fn only(open: &[u16]) -> Only {
+    let kinds = [1_u16, 2].map(|number| (SocketAddr::new(address(number), 80), usize::from(number)));
+    let bits = open.iter().fold(0, |bits, number| bits | 1 << number);
+    Only::new(Arc::new(kinds.into_iter().collect()), Arc::new([bits]))
+}
+
+fn wait_for(balancer: &Balancer, open: &[u16], source: u16) -> Waiting {
+    balancer.wait(Some(&only(open)), address(source), 10).unwrap()
+}
+
+fn pick_of(balancer: &Balancer, open: &[u16]) -> Result<InFlight, NoEndpoint> {
+    let only = only(open);
+    balancer.pick(&Want { only: Some(&only), ..Want::default() }, &Dice::new(1), Instant::now())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_go_everywhere_gets_a_place_where_it_may_and_lets_others_have_the_rest() {
+    let balancer = setup(1).balancer(&endpoints([1, 2]));
+    let (one, two) = (pick_of(&balancer, &[1]).unwrap(), pick_of(&balancer, &[2]).unwrap());
+    assert_eq!(pick_of(&balancer, &[1]).unwrap_err(), NoEndpoint::Full);
+    let first = wait_for(&balancer, &[1], 1);
+    let (any, same) = (wait(&balancer, 2).unwrap(), wait(&balancer, 1).unwrap());
+    drop(two);
+    let place = come(same).expect("the first of the line who may have it");
+    assert_eq!(number(place.address()), 2);
+    drop(place);
+    assert_eq!(number(come(any).expect("its turn").address()), 2);
+    drop(one);
+    assert_eq!(number(come(first).expect("its place").address()), 1);
+    assert!(balancer.endpoints().iter().all(|state| state.in_flight() == 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_who_waits_may_have_is_free_for_all_who_come() {
+    let balancer = setup(1).balancer(&endpoints([1, 2]));
+    let one = pick_of(&balancer, &[1]).unwrap();
+    let waiting: Vec<Waiting> = (0..10).map(|source| wait_for(&balancer, &[1], source)).collect();
+    for _ in 0..3 {
+        assert_eq!(number(pick(&balancer).expect("nobody waits for it").address()), 2);
+    }
+    drop(one);
+    assert_eq!(pick_of(&balancer, &[1]).unwrap_err(), NoEndpoint::Full, "it goes from hand to hand");
+    for waiting in waiting {
+        assert_eq!(number(come(waiting).expect("each in turn").address()), 1);
+    }
+    assert_eq!(number(pick_of(&balancer, &[1]).unwrap().address()), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_what_is_closed_to_it_longer_than_it_may() {
+    let balancer = setup(1).balancer(&endpoints([1, 2]));
+    let (_one, two) = (pick_of(&balancer, &[1]).unwrap(), pick_of(&balancer, &[2]).unwrap());
+    let (waiting, began) = (wait_for(&balancer, &[1], 1), Instant::now());
+    drop(two);
+    assert!(waiting.turn(LONG, &Dice::new(1)).await.is_none());
+    assert_eq!(began.elapsed(), LONG);
+    assert!(pick_of(&balancer, &[2]).is_ok());
+}
+
 /// Many at once, on several threads: no endpoint ever has more than it may, and nobody waits in vain.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_place_is_lost_and_none_is_had_twice() {
@@ -123,13 +183,16 @@ async fn no_place_is_lost_and_none_is_had_twice() {
         let (balancer, waited) = (Arc::clone(&balancer), Arc::clone(&waited));
         tokio::spawn(async move {
             let dice = Dice::new(u64::from(source));
+            // Some may go to one endpoint alone, and some to the other.
+            let only = [None, Some(only(&[1])), Some(only(&[2]))][usize::from(source % 3)].clone();
+            let want = Want { only: only.as_ref(), ..Want::default() };
             for turn in 0..500 {
-                let place = match balancer.pick(&Want::default(), &dice, Instant::now()) {
+                let place = match balancer.pick(&want, &dice, Instant::now()) {
                     Ok(place) => place,
                     Err(none) => {
                         assert_eq!(none, NoEndpoint::Full);
                         waited.fetch_add(1, Ordering::Relaxed);
-                        let waiting = balancer.wait(address(source % 4), 1_000).unwrap();
+                        let waiting = balancer.wait(only.as_ref(), address(source % 4), 1_000).unwrap();
                         if turn % 7 == 0 {
                             continue; // it changes its mind
                         }
@@ -137,6 +200,7 @@ async fn no_place_is_lost_and_none_is_had_twice() {
                     }
                 };
                 assert!(place.state().in_flight() <= MOST);
+                assert!(only.as_ref().is_none_or(|only| only.admits(place.address())));
                 tokio::task::yield_now().await;
             }
         })

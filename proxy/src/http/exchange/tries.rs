@@ -149,10 +149,7 @@ impl Course<'_> {
     ) -> Result<InFlight, Failed> {
         let Bulkhead { service: _, source: _, endpoint: _, queue, queue_timeout } =
             &self.route.policy.bulkhead;
-        // Who may not go to all has no place in the line: the next place may be at an endpoint that is closed to it.
-        let line =
-            if admitted.way.only.is_none() { self.side.balancer.wait(admitted.source, *queue) } else { None };
-        if let Some(waiting) = line {
+        if let Some(waiting) = self.side.balancer.wait(admitted.way.only.as_ref(), admitted.source, *queue) {
             let turn = waiting.turn(*queue_timeout, &self.worker.dice);
             if let Some(endpoint) = admit::while_there(client, alarm, deadlines, turn).await? {
                 return Ok(endpoint);
