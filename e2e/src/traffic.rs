@@ -2,7 +2,10 @@
 //!
 //! In: a client pod and where to call. Out: what came back, as the echo client sums it up.
 
-use crate::cluster::Cluster;
+use crate::{
+    cluster::Cluster,
+    wait::{eventually, seconds},
+};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
@@ -201,4 +204,26 @@ impl Summary {
         ensure!(self.sent > 0 && self.failed == 0 && self.ok == self.sent, "requests failed: {self:?}");
         Ok(())
     }
+}
+
+/// Calls until so many pods each answered a share that counts, a fortieth. Balancing goes by latency: whoever was slow once is left
+/// alone for some seconds.
+///
+/// # Errors
+/// When a request failed, or a pod gets none.
+pub async fn until_spread<F: Future<Output = Result<Summary>>>(
+    pods: usize,
+    mut call: impl FnMut() -> F,
+) -> Result<Summary> {
+    eventually("every pod is called", seconds(30), || {
+        let summary = call();
+        async move {
+            let summary = summary.await.and_then(|summary| summary.all_ok().map(|()| summary));
+            let Ok(Summary { pods: shares, sent, .. }) = &summary else { return Ok(summary) };
+            let fewest = shares.values().min().copied().unwrap_or_default();
+            ensure!(shares.len() == pods && fewest * 40 >= *sent, "{shares:?}");
+            Ok(summary)
+        }
+    })
+    .await?
 }

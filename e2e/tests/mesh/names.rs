@@ -6,6 +6,7 @@ use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice};
 use serde_json::json;
 use weft_e2e::{
     mesh::ZONES,
+    traffic::until_spread,
     wait::{eventually, seconds},
     workload::address,
 };
@@ -62,8 +63,8 @@ async fn the_ordinary_name_is_left_alone() -> Result<()> {
 async fn requests_are_spread_over_the_endpoints() -> Result<()> {
     let scene = Scene::set("e2e-spread").await?;
     let (_, client) = scene.first()?;
-    let summary = client.get(&scene.url("web"), 60).await?;
-    summary.all_ok()?;
+    let url = scene.url("web");
+    let summary = until_spread(3, || client.get(&url, 60)).await?;
     ensure!(summary.nodes.len() == 3, "three pods on three nodes: {summary:?}");
     scene.strike().await
 }

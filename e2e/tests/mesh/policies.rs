@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Service;
 use serde_json::{Value, json};
 use weft_e2e::{
-    traffic::Outcome,
+    traffic::{Outcome, until_spread},
     wait::{eventually, seconds},
 };
 
@@ -172,8 +172,7 @@ async fn clients_stay_where_a_cookie_or_their_node_puts_them() -> Result<()> {
     let same = client.summary(&["get", &url, "--count", "30", "--header", &header, "--summary"]).await?;
     same.all_ok()?;
     ensure!(same.pods.keys().eq([pod]), "{pod} instead of {:?}", same.pods);
-    let all = client.get(&url, 60).await?;
-    ensure!(all.pods.len() == 3, "without the cookie: {all:?}");
+    until_spread(3, || client.get(&url, 60)).await.context("without the cookie")?;
     scene.annotate("sticky-cookie", Value::Null).await?;
 
     let near = json!({"spec": {"trafficDistribution": "PreferSameNode"}});

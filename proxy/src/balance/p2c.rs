@@ -6,11 +6,26 @@
 use super::{dice::Roll, field::Field, state::EndpointState};
 use std::sync::Arc;
 
-/// Of two drawn at random the one with the lower load.
-pub(super) fn choose<'a, Load: PartialOrd>(
+/// By how much the load of one may be higher than another's before that counts. Equal endpoints differ by chance, and where
+/// requests come one after the other, nothing but latency tells two apart: the one whose first answer was a little slower
+/// would get none of them for as long as its estimate takes to fall.
+const CLEARLY: f32 = 1.5;
+
+/// Of two drawn at random the one that is clearly less loaded, by latency and what is under way; or the first drawn.
+pub(super) fn by_latency<'a>(field: &Field<'a>, roll: Roll) -> Option<&'a Arc<EndpointState>> {
+    choose(field, roll, |first, second| second.load(field.now) * CLEARLY < first.load(field.now))
+}
+
+/// Of two drawn at random the one with less under way.
+pub(super) fn by_in_flight<'a>(field: &Field<'a>, roll: Roll) -> Option<&'a Arc<EndpointState>> {
+    choose(field, roll, |first, second| second.in_flight() < first.in_flight())
+}
+
+/// Of two drawn at random the first, unless the second is better.
+fn choose<'a>(
     field: &Field<'a>,
     roll: Roll,
-    load: impl Fn(&EndpointState) -> Load,
+    second_is_better: impl Fn(&EndpointState, &EndpointState) -> bool,
 ) -> Option<&'a Arc<EndpointState>> {
     let (first, second) = draw(field, roll)?;
     let Some(second) = second else { return Some(first) };
@@ -18,7 +33,7 @@ pub(super) fn choose<'a, Load: PartialOrd>(
         (true, false) => second,
         (false, true) => first,
         (false, false) | (true, true) => {
-            if load(second) < load(first) {
+            if second_is_better(first, second) {
                 second
             } else {
                 first
@@ -29,7 +44,7 @@ pub(super) fn choose<'a, Load: PartialOrd>(
 
 /// One at random.
 pub(super) fn any<'a>(field: &Field<'a>, roll: Roll) -> Option<&'a Arc<EndpointState>> {
-    choose(field, roll, |_| ())
+    choose(field, roll, |_, _| false)
 }
 
 /// Two at random, where there are so many.

@@ -48,11 +48,9 @@ impl Rule {
     /// One of those that the field admits.
     pub(super) fn choose<'a>(&self, field: &Field<'a>, key: Option<u64>, roll: Roll) -> Option<Choice<'a>> {
         let state = match self {
-            Self::P2cEwma if field.measure == Measure::Latency => {
-                p2c::choose(field, roll, |state| state.load(field.now))
-            }
+            Self::P2cEwma if field.measure == Measure::Latency => p2c::by_latency(field, roll),
             Self::RoundRobin(turn) => turn.choose(field),
-            Self::P2cEwma | Self::LeastRequest => p2c::choose(field, roll, EndpointState::in_flight),
+            Self::P2cEwma | Self::LeastRequest => p2c::by_in_flight(field, roll),
             Self::Hash(_, table) => match key {
                 Some(key) => return table.choose(field, key),
                 None => p2c::any(field, roll),

@@ -43,11 +43,18 @@ pub enum NoWay {
 }
 
 /// The way of a request, a connection or a session of `client`, which must be the connection's own address. `route` must be
-/// of this plan. What is refused, or would be, is counted here.
+/// of this plan. What is refused, or would be, is counted in `counted`: that of the port that the client called, which is
+/// another route's where a server name led here.
 ///
 /// # Errors
 /// Where it may not go on.
-pub fn way(plan: &Plan, route: &Arc<Route>, client: IpAddr, asked: Asked<'_>) -> Result<Way, NoWay> {
+pub fn way(
+    plan: &Plan,
+    route: &Arc<Route>,
+    client: IpAddr,
+    asked: Asked<'_>,
+    counted: &Traffic,
+) -> Result<Way, NoWay> {
     let (side, backend, cookie) = match &route.split {
         None => (Arc::clone(route), None, None),
         Some(split) => {
@@ -69,7 +76,7 @@ pub fn way(plan: &Plan, route: &Arc<Route>, client: IpAddr, asked: Asked<'_>) ->
             }
         }
     };
-    let only = open(plan, &side, client, asked, &route.traffic)?;
+    let only = open(plan, &side, client, asked, counted)?;
     Ok(Way { side, only, backend, cookie })
 }
 

@@ -26,7 +26,7 @@ use crate::{
     balance::{Dice, InFlight},
     cause::Cause,
     listen::Arrival,
-    metrics::OpenConnection,
+    metrics::{OpenConnection, Traffic},
     plan::Plan,
     route::{Route, Stay, Target, Way, open, way},
     status::Status,
@@ -181,9 +181,9 @@ impl Session {
     fn connecting(&mut self) -> Result<Pin<Box<impl Future<Output = Result<Connected, Cause>> + '_>>, Cause> {
         let client = self.arrival.client.ip();
         let Ways { way, policy } = if self.tries.are_none() {
-            self.worker.way(&self.asked, client)
+            self.worker.way(&self.asked, client, self.open.traffic())
         } else {
-            self.worker.again(&self.asked, &self.target, client)
+            self.worker.again(&self.asked, &self.target, client, self.open.traffic())
         }?;
         self.target = Arc::clone(&way.side.target);
         let Self {
@@ -262,21 +262,27 @@ fn reset(stream: &TcpStream) {
 // === impl Worker ===
 
 impl Worker {
-    /// The way of a connection to a port of a Service, by the plan in force.
-    fn way(&self, target: &Target, client: IpAddr) -> Result<Ways, Cause> {
+    /// The way of a connection to a port of a Service, by the plan in force. A refusal is counted in `counted`.
+    fn way(&self, target: &Target, client: IpAddr, counted: &Traffic) -> Result<Ways, Cause> {
         let plan = self.status.plan.load();
         let plan = plan.as_ref().ok_or(Cause::NoService)?;
         let route = find(plan, target)?;
-        let way = way(plan, route, client, Asked::Raw).map_err(|none| none.cause())?;
+        let way = way(plan, route, client, Asked::Raw, counted).map_err(|none| none.cause())?;
         Ok(Ways { way, policy: Arc::clone(&route.policy) })
     }
 
     /// The same for another try, on the side that was chosen.
-    fn again(&self, target: &Target, side: &Target, client: IpAddr) -> Result<Ways, Cause> {
+    fn again(
+        &self,
+        target: &Target,
+        side: &Target,
+        client: IpAddr,
+        counted: &Traffic,
+    ) -> Result<Ways, Cause> {
         let plan = self.status.plan.load();
         let plan = plan.as_ref().ok_or(Cause::NoService)?;
         let (route, side) = (find(plan, target)?, find(plan, side)?);
-        let only = open(plan, side, client, Asked::Raw, &route.traffic).map_err(|none| none.cause())?;
+        let only = open(plan, side, client, Asked::Raw, counted).map_err(|none| none.cause())?;
         let way = Way { side: Arc::clone(side), only, backend: None, cookie: None };
         Ok(Ways { way, policy: Arc::clone(&route.policy) })
     }

@@ -18,7 +18,8 @@ use weft_contract::Protocol;
 
 /// The way of a new session from `client` to `target`.
 pub(super) fn admit(plan: &Plan, target: &Target, client: IpAddr) -> Result<Way, Cause> {
-    way(plan, &listened(plan, target, client)?, client, Asked::Raw).map_err(|none| none.cause())
+    let route = listened(plan, target, client)?;
+    way(plan, &route, client, Asked::Raw, &route.traffic).map_err(|none| none.cause())
 }
 
 /// The same for a session whose endpoints are those of `side`, by this plan.

@@ -109,7 +109,7 @@ fn open(plan: &Plan, client: u8, request: Option<(&Method, &str)>) -> Option<Vec
     let subject = request.map(|(method, path)| Subject::new(method, path.as_bytes(), &fields));
     let asked = subject.as_ref().map_or(Asked::Raw, Asked::Request);
     let route = &plan.routes()[&10_000];
-    let way = match way(plan, route, ip(client), asked) {
+    let way = match way(plan, route, ip(client), asked, &route.traffic) {
         Ok(way) => way,
         Err(NoWay::Denied(_)) => return None,
         Err(NoWay::NoSide) => panic!("there is no split"),
@@ -232,13 +232,15 @@ fn an_address_is_the_same_in_both_ways_of_writing_it() {
     let plan =
         simple(vec![Grant { tcp: Some(vec![]), ..grant(account("web"), &[account("one")]) }], Transport::Tcp);
     let mapped = Ipv4Addr::new(10, 0, 0, 1).to_ipv6_mapped();
-    assert!(way(&plan, &plan.routes()[&10_000], mapped.into(), Asked::Raw).is_ok());
+    let route = &plan.routes()[&10_000];
+    assert!(way(&plan, route, mapped.into(), Asked::Raw, &route.traffic).is_ok());
 }
 
 #[test]
 fn who_is_refused_is_told_who_it_is() {
     let plan = simple(vec![], Transport::Tcp);
-    let denied = |client| match way(&plan, &plan.routes()[&10_000], ip(client), Asked::Raw) {
+    let route = &plan.routes()[&10_000];
+    let denied = |client| match way(&plan, route, ip(client), Asked::Raw, &route.traffic) {
         Err(NoWay::Denied(denied)) => denied.to_string(),
         other => panic!("{other:?}"),
     };

@@ -48,6 +48,16 @@ fn a_connection_goes_where_least_is_open_however_soon_each_endpoint_accepts() {
 }
 
 #[test]
+fn p2c_ewma_gives_each_its_share_where_their_latencies_are_much_alike() {
+    let setup = Setup::default();
+    let balancer = setup.balancer(&endpoints(1..=2));
+    tell(&balancer, 1, answered(200, 12), setup.start);
+    tell(&balancer, 2, answered(200, 10), setup.start);
+    let shares = shares(&balancer, 1_000, setup.start);
+    assert!(shares.len() == 2 && shares.values().all(|share| *share > 400), "{shares:?}");
+}
+
+#[test]
 fn p2c_ewma_leaves_a_slow_endpoint_alone_until_it_is_forgotten() {
     let setup = Setup::default();
     let balancer = setup.balancer(&endpoints(1..=2));

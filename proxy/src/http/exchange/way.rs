@@ -26,7 +26,7 @@ pub fn find(
     let plan = worker.status.plan.load();
     let plan = plan.as_ref()?;
     let route = route::route(plan, &known.arrival.target)?;
-    let way = way(plan, &route, known.client.address, Asked::Request(&subject(request)));
+    let way = way(plan, &route, known.client.address, Asked::Request(&subject(request)), &route.traffic);
     Some((route, way))
 }
 
