@@ -76,6 +76,7 @@ pub async fn relay<C: Client>(
         client.put_head(&head, edits, framing);
     }
     record.answered(head.status);
+    drop(head); // or its buffer would stay for as long as the body takes
     let hold = tunnel.then(|| way::hold(worker, known, call, &admitted.way.side, endpoint.address()));
     let hold = hold.flatten();
     let mut course = Course {

@@ -17,8 +17,9 @@ use tokio_util::io::poll_read_buf;
 
 /// What is read at once at first: a head, or a small message.
 const SMALL_READ: usize = 8 * 1024;
-/// And while a large body comes: measured, larger reads gain little more.
-const LARGE_READ: usize = 64 * 1024;
+/// And while a large body comes, or where the last one was large: 64 KiB with a head before them. Measured, larger reads
+/// gain little more.
+const LARGE_READ: usize = 64 * 1024 + SMALL_READ;
 
 /// A connection of HTTP/1.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Http1 {
     incoming: Incoming,
     outgoing: Outgoing,
     read_size: usize,
+    /// How much came since the connection rested: the next message is about as large, mostly.
+    came: usize,
     /// Nothing more will come.
     ended: bool,
 }
@@ -76,6 +79,7 @@ impl Http1 {
             incoming: Incoming::Done,
             outgoing: Outgoing::Plain,
             read_size: SMALL_READ,
+            came: 0,
             ended: false,
         }
     }
@@ -86,10 +90,11 @@ impl Http1 {
             self.input = BytesMut::new();
         }
         self.output.rest();
-        self.read_size = SMALL_READ;
+        self.read_size = if self.came > SMALL_READ { LARGE_READ } else { SMALL_READ };
+        self.came = 0;
     }
 
-    /// Reads more into `input`; false at the end of the connection.
+    /// Reads more into `input`; false at the end of the connection. No buffer is got before something has come.
     ///
     /// # Errors
     /// Where the connection failed.
@@ -97,13 +102,24 @@ impl Http1 {
         if self.ended {
             return Poll::Ready(Ok(false));
         }
+        if self.stream.is_waiting(context) {
+            // What comes in drops goes on with a small buffer. No small one is given up, for one who keeps the drops would
+            // keep as many buffers.
+            if self.read_size == SMALL_READ && self.input.is_empty() && self.input.capacity() > SMALL_READ {
+                self.input = BytesMut::new();
+            }
+            return Poll::Pending;
+        }
         if self.input.capacity() - self.input.len() < self.read_size / 2 {
             self.input.reserve(self.read_size);
         }
         let room = self.input.capacity() - self.input.len();
         let read = ready!(poll_read_buf(Pin::new(&mut self.stream), context, &mut self.input))?;
+        self.came = self.came.saturating_add(read);
         if read == room {
             self.read_size = LARGE_READ;
+        } else if read < SMALL_READ / 2 {
+            self.read_size = SMALL_READ;
         }
         self.ended = read == 0;
         Poll::Ready(Ok(read > 0))
@@ -113,7 +129,12 @@ impl Http1 {
     pub fn expect_body(&mut self, framing: Framing) {
         self.incoming = match framing {
             Framing::Empty | Framing::Length(0) => Incoming::Empty,
-            Framing::Length(length) => Incoming::Length(length),
+            Framing::Length(length) => {
+                if length > SMALL_READ as u64 {
+                    self.read_size = LARGE_READ;
+                }
+                Incoming::Length(length)
+            }
             Framing::Chunked => Incoming::Chunked(chunked::Decoder::new()),
             Framing::UntilClose => Incoming::Raw,
         };

@@ -151,6 +151,87 @@ async fn a_connection_is_idle_only_while_nothing_came() {
     assert!(!poll_fn(|context| Poll::Ready(connection.is_idle(context))).await, "and stays");
 }
 
+/// Sends bytes, and reads once when all of them are there; how many were read.
+async fn read_once(connection: &mut Http1, other: &mut TcpStream, size: usize) -> usize {
+    other.write_all(&vec![7; size]).await.unwrap();
+    let Stream::Plain(tcp) = &connection.stream else { panic!() };
+    let mut all = vec![0; size];
+    while tcp.peek(&mut all).await.unwrap() < size {
+        tokio::task::yield_now().await;
+    }
+    let before = connection.input.len();
+    assert!(poll_fn(|context| connection.poll_fill(context)).await.unwrap());
+    connection.input.len() - before
+}
+
+/// Whether nothing can be read.
+async fn waits(connection: &mut Http1) -> bool {
+    poll_fn(|context| Poll::Ready(connection.poll_fill(context).is_pending())).await
+}
+
+#[tokio::test]
+async fn behind_a_large_message_another_is_read_at_once_and_behind_a_small_one_not() {
+    let (mut connection, mut other) = pair().await;
+    for (size, expected) in
+        [(60_000, SMALL_READ), (60_000, 60_000), (100, 100), (60_000, SMALL_READ), (60_000, 60_000)]
+    {
+        assert_eq!(read_once(&mut connection, &mut other, size).await, expected);
+        while connection.input.len() < size {
+            assert!(poll_fn(|context| connection.poll_fill(context)).await.unwrap());
+        }
+        connection.input.clear();
+        connection.rest();
+        assert!(waits(&mut connection).await);
+        assert_eq!(connection.input.capacity(), 0, "what rests or waits holds nothing");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_said_to_be_large_is_read_in_large_pieces() {
+    let (mut connection, mut other) = pair().await;
+    assert_eq!(read_once(&mut connection, &mut other, 100).await, 100, "the head");
+    connection.input.clear();
+    connection.expect_body(Framing::Length(60_000));
+    assert_eq!(read_once(&mut connection, &mut other, 60_000).await, 60_000);
+}
+
+#[tokio::test]
+async fn what_comes_in_drops_shares_a_small_buffer() {
+    let (mut connection, mut other) = pair().await;
+    for size in [60_000, 1] {
+        read_once(&mut connection, &mut other, size).await;
+        while !waits(&mut connection).await {}
+        connection.input.clear();
+        connection.rest();
+    }
+    connection.tunnel();
+    let mut kept: Vec<Bytes> = Vec::new();
+    for _ in 0..3 {
+        other.write_all(b"x").await.unwrap();
+        let Frame::Data(drop) = poll_fn(|context| connection.poll_frame(context)).await.unwrap() else {
+            panic!()
+        };
+        kept.push(drop);
+        assert!(waits(&mut connection).await);
+        assert!((1..=SMALL_READ).contains(&connection.input.capacity()));
+    }
+    assert!(kept.windows(2).all(|pair| pair[1].as_ptr() as usize == pair[0].as_ptr() as usize + 1));
+}
+
+#[tokio::test]
+async fn behind_a_large_message_drops_give_its_buffer_up() {
+    let (mut connection, mut other) = pair().await;
+    read_once(&mut connection, &mut other, 60_000).await;
+    while !waits(&mut connection).await {}
+    connection.input.clear();
+    connection.rest();
+    assert_eq!(read_once(&mut connection, &mut other, 1).await, 1);
+    assert!(connection.input.capacity() > SMALL_READ, "it could have been another large one");
+    connection.input.clear();
+    assert!(waits(&mut connection).await);
+    assert_eq!(connection.input.capacity(), 0);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 

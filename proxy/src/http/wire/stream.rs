@@ -49,6 +49,14 @@ impl Stream {
         }
     }
 
+    /// Whether it is certain that nothing can be read now; the task is woken when that changes. TLS may have read ahead.
+    pub fn is_waiting(&self, context: &mut Context<'_>) -> bool {
+        match self {
+            Self::Plain(tcp) => tcp.poll_read_ready(context).is_pending(),
+            Self::Tls(_) => false,
+        }
+    }
+
     /// Ends when something has come, the end included. Once is enough: what has come stays until it is read.
     pub fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.tcp().poll_read_ready(context)
