@@ -345,10 +345,12 @@ async fn no_client_can_make_a_series() {
         assert_eq!(answer.status(), 200);
     };
     strange(0).await;
+    mesh.shows("requests_total", "web", "code=\"2xx\"", 1).await;
     let before = series().await;
     for number in 1..20 {
         strange(number).await;
     }
+    mesh.shows("requests_total", "web", "code=\"2xx\"", 20).await;
     assert_eq!(series().await, before);
     for line in &before {
         let labels = line.split_once('{').map_or("", |(_, labels)| labels);
