@@ -73,7 +73,7 @@ async fn pods_come_and_serve(scene: &Guarded) -> Result<()> {
     let pods = cluster.pods(namespace, "app=web").await?;
     for (client, service) in friends.values().zip(["web", "later", "web"]) {
         eventually("all new pods serve", seconds(30), || async {
-            let summary = client.get(&format!("http://{service}.{namespace}.mesh/"), 30).await?;
+            let summary = client.get(&format!("http://{service}.{namespace}.mesh/"), 60).await?;
             summary.all_ok()?;
             ensure!(summary.pods.len() == pods.len(), "{summary:?}");
             Ok(())
@@ -105,8 +105,11 @@ async fn what_would_be_denied_passes_and_is_told(scene: &Guarded) -> Result<()> 
         .await?;
         for metric in ["weft_denied_total", "weft_udp_denied_total"] {
             let texts = [metric, namespace.as_str(), "service=\"web\"", "mode=\"audit\""];
-            let lines = stranger.metrics(node, &texts).await?;
-            ensure!(!lines.is_empty(), "{metric} does not count what nothing grants on {node}");
+            eventually(&format!("{metric} counts on {node}"), seconds(10), || async {
+                ensure!(!stranger.metrics(node, &texts).await?.is_empty(), "it does not");
+                Ok(())
+            })
+            .await?;
         }
     }
     let who = format!("ServiceAccount {namespace}/stranger at ");
