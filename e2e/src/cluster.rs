@@ -2,11 +2,14 @@
 //!
 //! In: the kubeconfig. Out: a client, commands run in pods, and objects made and waited for.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use futures::future::try_join;
 use k8s_openapi::{
     NamespaceResourceScope,
-    api::core::v1::{Namespace, Node, Pod},
+    api::{
+        apps::v1::{DaemonSet, Deployment, ReplicaSet},
+        core::v1::{Namespace, Node, Pod},
+    },
 };
 use kube::{
     Api, Client, Config, Resource, ResourceExt,
@@ -124,12 +127,29 @@ impl Cluster {
         if namespaces.get_opt(name).await?.is_none() {
             return Ok(());
         }
+        self.end_pods(name).await?;
         namespaces.delete(name, &DeleteParams::default()).await?;
         eventually("the namespace goes", seconds(90), || async {
             match namespaces.get_opt(name).await? {
                 None => Ok(()),
                 Some(_) => bail!("{name} is still there"),
             }
+        })
+        .await
+    }
+
+    /// Ends all pods of a namespace at once. Where there are some that may take their time to end, Kubernetes looks again
+    /// only after half of the longest time, and its namespace stays for as long.
+    async fn end_pods(&self, namespace: &str) -> Result<()> {
+        let (at_once, all) = (DeleteParams::default().grace_period(0), ListParams::default());
+        eventually("the pods go", seconds(30), || async {
+            self.api::<Deployment>(namespace).delete_collection(&at_once, &all).await?;
+            self.api::<ReplicaSet>(namespace).delete_collection(&at_once, &all).await?;
+            self.api::<DaemonSet>(namespace).delete_collection(&at_once, &all).await?;
+            self.api::<Pod>(namespace).delete_collection(&at_once, &all).await?;
+            let left = self.api::<Pod>(namespace).list_metadata(&all).await?.items.len();
+            ensure!(left == 0, "{left} are left");
+            Ok(())
         })
         .await
     }

@@ -4,6 +4,7 @@
 //! to. Out: what tests and measurements share: the cluster, the mesh on it, workloads, and traffic between them.
 
 pub mod cluster;
+pub mod enforcer;
 pub mod mesh;
 pub mod mix;
 pub mod process;

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::{
     core::v1::{ConfigMap, Service},
     events::v1::Event,
+    networking::v1::NetworkPolicy,
 };
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{
@@ -206,6 +207,16 @@ impl Cluster {
         self.event(namespace, name, "MeshReady", "").await
     }
 
+    /// The NetworkPolicies of the mesh, in all namespaces.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn walls(&self) -> Result<Vec<NetworkPolicy>> {
+        let policies: Api<NetworkPolicy> = Api::all(self.client.clone());
+        let ours = ListParams::default().labels("app.kubernetes.io/managed-by=weft-operator");
+        Ok(policies.list(&ours).await?.items)
+    }
+
     /// Demands that nothing of the mesh's is left but what `helm` itself leaves: an empty namespace.
     ///
     /// # Errors
@@ -234,6 +245,7 @@ impl Cluster {
         left.extend(roles.list(&all).await?.iter().filter_map(|object| ours(&object.metadata)));
         let roles: Api<k8s_openapi::api::rbac::v1::Role> = self.api("kube-system");
         left.extend(roles.list(&all).await?.iter().filter_map(|object| ours(&object.metadata)));
+        left.extend(self.walls().await?.iter().map(|wall| format!("the wall {}", wall.name_any())));
         if left.is_empty() { Ok(()) } else { bail!("left behind: {left:?}") }
     }
 }

@@ -6,6 +6,8 @@ mod annotations;
 mod changes;
 #[path = "mesh/dns.rs"]
 mod dns;
+#[path = "mesh/guarded.rs"]
+mod guarded;
 #[path = "mesh/names.rs"]
 mod names;
 #[path = "mesh/operator.rs"]
@@ -36,5 +38,7 @@ mod smi_flagger;
 mod smi_splits;
 #[path = "mesh/smi_steps.rs"]
 mod smi_steps;
+#[path = "mesh/smi_walls.rs"]
+mod smi_walls;
 #[path = "mesh/uninstall.rs"]
 mod uninstall;

@@ -6,7 +6,7 @@
 PACKAGES=(
   containerd:containerd runc:runc containernetworking-plugins:/usr/lib/cni/bridge etcd-server:etcd
   iptables:iptables conntrack:conntrack buildah:buildah iproute2:ip util-linux:nsenter openssl:openssl
-  gcc:gcc python3:python3
+  gcc:gcc python3:python3 ipset:ipset
 )
 
 # install_packages [PROGRAM...]: installs what is missing (of all packages, or of those with the given programs).

@@ -71,8 +71,7 @@ async fn flagger_promotes_a_canary_that_does_well_and_takes_back_one_that_fails(
     .await?;
     serves(&scene, "second").await?;
     load.abort();
-    scene.strike().await?;
-    weft_e2e::cluster::Cluster::connect().await?.installed().await
+    scene.strike().await
 }
 
 /// A Prometheus that asks every proxy each second; where it is.

@@ -1,8 +1,9 @@
 //! TrafficSplits: who says how much goes where gets just that, over every protocol.
 
 use crate::scene::Scene;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use weft_e2e::{
     smi::{SPECS, SPLIT},
     traffic::{ClientPod, Summary},
@@ -80,10 +81,63 @@ async fn weights_hold_over_every_protocol() -> Result<()> {
         let share = share(&summary, "next");
         ensure!((share - 0.1).abs() <= OFF, "{what}: {share} instead of 0.1: {summary:?}");
     }
+    users_stay_on_their_side(&scene).await?;
     cluster.remove(namespace, SPLIT, "TrafficSplit", "web").await?;
     all_go(client, &url, "web").await?;
-    scene.strike().await?;
-    weft_e2e::cluster::Cluster::connect().await?.installed().await
+    scene.strike().await
+}
+
+/// How many users there are: enough that by chance all would be on one side once in a million times.
+const USERS: usize = 20;
+
+/// Each user has one side, by a cookie that the proxy sets or by a header, and there are users on both.
+async fn users_stay_on_their_side(scene: &Scene) -> Result<()> {
+    let (_, client) = scene.first()?;
+    let url = scene.url("web");
+    scene.cluster.split(&scene.namespace, "web", &[("web", 1), ("next", 1)]).await?;
+    // What a user sends, and the side that the first answer came from.
+    let mut users: Vec<(String, Option<String>)> = Vec::new();
+    scene.annotate("split-sticky", "cookie=side").await?;
+    let firsts = eventually("every new user gets a cookie", seconds(30), || async {
+        let count = USERS.to_string();
+        let outcomes = client.outcomes(&["get", &url, "--count", &count, "--json"]).await?;
+        for outcome in &outcomes {
+            let cookie = outcome.headers.get("set-cookie");
+            ensure!(cookie.is_some_and(|cookie| cookie.starts_with("side=")), "{outcome:?}");
+        }
+        Ok(outcomes)
+    })
+    .await?;
+    for outcome in firsts {
+        let cookie = outcome.headers["set-cookie"].split(';').next().unwrap_or_default();
+        users.push((format!("cookie:{cookie}"), outcome.said(&["service"]).map(str::to_owned)));
+    }
+    stay(client, &url, users).await?;
+    scene.annotate("split-sticky", "header=x-user").await?;
+    eventually("no cookies any more", seconds(30), || async {
+        let outcome = client.ask(&url, &[]).await?;
+        ensure!(!outcome.headers.contains_key("set-cookie"), "{outcome:?}");
+        Ok(())
+    })
+    .await?;
+    stay(client, &url, (0..USERS).map(|number| (format!("x-user:{number}"), None)).collect()).await?;
+    scene.annotate("split-sticky", Value::Null).await
+}
+
+/// Demands that each of these users is always answered by the same side, the one that is known of it, and that both sides
+/// have users.
+async fn stay(client: &ClientPod, url: &str, users: Vec<(String, Option<String>)>) -> Result<()> {
+    let mut sides = BTreeSet::new();
+    for (user, mut known) in users {
+        for outcome in client.outcomes(&["get", url, "--count", "20", "--header", &user, "--json"]).await? {
+            let side = outcome.said(&["service"]).with_context(|| format!("{user}: {outcome:?}"))?;
+            let known = known.get_or_insert_with(|| side.to_owned());
+            ensure!(known == side, "{user} is on {known}, and got {side}");
+        }
+        sides.extend(known);
+    }
+    ensure!(sides.iter().map(String::as_str).eq(["next", "web"]), "all users are on one side: {sides:?}");
+    Ok(())
 }
 
 #[tokio::test]
@@ -114,9 +168,17 @@ async fn what_matches_is_split_and_the_rest_goes_to_the_root() -> Result<()> {
                                "matches": [{"kind": "HTTPRouteGroup", "name": "beta"}]}});
     cluster.put(namespace, SPLIT, "TrafficSplit", "web", none).await?;
     client.is_answered(&url, &beta, 503).await?;
+    cluster.event(namespace, "web", "SplitWithoutBackend", "").await?;
     all_go(client, &url, "web").await?;
-    scene.strike().await?;
-    weft_e2e::cluster::Cluster::connect().await?.installed().await
+    // And for everybody where there are no `matches`; the same where no backend can be used.
+    cluster.split(namespace, "web", &[("next", 0), ("web", 0)]).await?;
+    client.is_answered(&url, &[], 503).await?;
+    cluster.split(namespace, "web", &[("next", 1)]).await?;
+    all_go(client, &url, "next").await?;
+    cluster.split(namespace, "web", &[("absent", 1)]).await?;
+    client.is_answered(&url, &[], 503).await?;
+    cluster.event(namespace, "web", "SplitBackendNotUsed", "absent").await?;
+    scene.strike().await
 }
 
 /// Flagger's and Argo Rollouts' older spellings.
@@ -140,6 +202,5 @@ async fn splits_of_every_version_are_served() -> Result<()> {
         cluster.remove(namespace, &version, "TrafficSplit", "web").await?;
         all_go(client, &url, "web").await?;
     }
-    scene.strike().await?;
-    weft_e2e::cluster::Cluster::connect().await?.installed().await
+    scene.strike().await
 }

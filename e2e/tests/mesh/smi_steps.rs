@@ -72,8 +72,7 @@ async fn traffic_access() -> Result<()> {
     // 6 and 7. Blocked again when it is gone.
     cluster.remove(namespace, weft_e2e::smi::ACCESS, "TrafficTarget", "traffic-target").await?;
     caller.is_answered(&url, &[], 403).await?;
-    cluster.delete_namespace(namespace).await?;
-    cluster.installed().await
+    cluster.delete_namespace(namespace).await
 }
 
 #[tokio::test]
@@ -104,8 +103,7 @@ async fn traffic_spec() -> Result<()> {
     caller.is_answered(&echo, &[], 200).await?;
     caller.is_answered(&echo, &["--method", "POST"], 403).await?;
     caller.is_answered(&metrics, &["--method", "DELETE"], 403).await?;
-    cluster.delete_namespace(namespace).await?;
-    cluster.installed().await
+    cluster.delete_namespace(namespace).await
 }
 
 #[tokio::test]
@@ -157,8 +155,7 @@ async fn traffic_split() -> Result<()> {
         })
         .await?;
     }
-    cluster.delete_namespace(namespace).await?;
-    cluster.installed().await
+    cluster.delete_namespace(namespace).await
 }
 
 /// A Service whose endpoints are the pods of both backends: it has the label that they share.

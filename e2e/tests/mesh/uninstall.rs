@@ -22,9 +22,20 @@ async fn bare() -> Result<(Cluster, String)> {
 
 #[tokio::test]
 async fn the_corefile_is_as_it_was_and_the_mesh_can_be_installed_again() -> Result<()> {
+    const SHOP: &str = "e2e-left";
     let (cluster, before) = bare().await?;
-    for _ in 0..2 {
-        cluster.installed().await?;
+    cluster.fresh_namespace(SHOP).await?;
+    cluster.service(SHOP, "web", &[("http", 80, 8080)]).await?;
+    for walls in ["true", "false"] {
+        let acl = format!("acl.enabled={walls},acl.networkPolicies={walls}");
+        cluster.install(&["--reset-values", "--set", &acl]).await?;
+        if walls == "true" {
+            eventually("the pods of the Service are walled in", seconds(30), || async {
+                ensure!(!cluster.walls().await?.is_empty(), "no NetworkPolicy");
+                Ok(())
+            })
+            .await?;
+        }
         ensure!(cluster.corefile().await? != before, "it was not patched");
         cluster.uninstall().await?;
         ensure!(cluster.corefile().await? == before, "{}", cluster.corefile().await?);
@@ -32,6 +43,7 @@ async fn the_corefile_is_as_it_was_and_the_mesh_can_be_installed_again() -> Resu
     }
     cluster.uninstall().await?; // twice
     ensure!(cluster.corefile().await? == before, "{}", cluster.corefile().await?);
+    cluster.delete_namespace(SHOP).await?;
     cluster.installed().await
 }
 
