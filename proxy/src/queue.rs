@@ -95,16 +95,8 @@ impl<Key: Copy + Eq + Hash, Waiter> Queue<Key, Waiter> {
 
     /// Takes out who is next; it is another line's turn then.
     pub(crate) fn take_next(&mut self) -> Option<Waiter> {
-        let key = self.ring.pop_front()?;
-        let line = self.lines.get_mut(&key)?;
-        let (_, waiter) = line.waiters.pop_first()?;
-        self.waiting -= 1;
-        if line.waiters.is_empty() {
-            self.lines.remove(&key);
-        } else {
-            self.ring.push_back(key);
-        }
-        Some(waiter)
+        let next = self.find(|_| true)?;
+        self.take(next)
     }
 
     /// The line of who is next takes no turns until [`Queue::resume`].

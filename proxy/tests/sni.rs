@@ -7,14 +7,20 @@ mod common;
 #[allow(dead_code)] // the unit tests use all of it
 mod fixture;
 
-use common::{Mesh, backend::Backend, connect, free_port, message::Message, tcp, within};
+use common::{
+    Mesh,
+    backend::Backend,
+    connect, free_port,
+    message::Message,
+    server_names::{behind, gate},
+    within,
+};
 use fixture::{Sketch, asking, records};
 use std::io::ErrorKind;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use weft_contract::{Service, ServiceKey, SniRoute};
 
 /// A backend that says its name, then keeps all that it is sent.
 async fn named(name: &'static str) -> Backend {
@@ -27,25 +33,6 @@ async fn named(name: &'static str) -> Backend {
         stream.shutdown().await.unwrap();
     })
     .await
-}
-
-/// The Service that clients call, with a route for each host.
-fn gate(port: u16, endpoint: &Backend, hosts: &[(&str, &str)]) -> Service {
-    let mut service = tcp("gate", port, &[endpoint.address]);
-    let route = |(host, service): &(&str, &str)| SniRoute {
-        host: (*host).to_owned(),
-        service: ServiceKey::new("shop", *service),
-        port: 80,
-    };
-    service.ports[0].sni_routes = hosts.iter().map(route).collect();
-    service
-}
-
-/// A Service that is reached by its name alone.
-fn behind(name: &str, endpoint: &Backend) -> Service {
-    let mut service = tcp(name, 1, &[endpoint.address]);
-    service.ports[0].listener = None;
-    service
 }
 
 struct Gate {
@@ -62,7 +49,11 @@ async fn start(default: bool) -> Gate {
     let port = free_port();
     let mut hosts = vec![("a.b.example.com", "exact"), ("*.b.example.com", "wild")];
     hosts.extend(default.then_some(("*", "gate")));
-    let services = vec![gate(port, &own, &hosts), behind("exact", &exact), behind("wild", &wild)];
+    let services = vec![
+        gate(port, own.address, &hosts),
+        behind("exact", &[exact.address]),
+        behind("wild", &[wild.address]),
+    ];
     Gate { mesh: Mesh::with(services).await, port, own, exact, wild }
 }
 

@@ -13,12 +13,13 @@ use common::{
     backend::Backend,
     dead, free_port,
     policy::{connect_from, try_connect_from},
+    server_names::{behind, gate},
     tcp, within,
 };
 use fixture::asking;
-use std::{collections::BTreeMap, io::ErrorKind, net::SocketAddr};
+use std::{collections::BTreeMap, io::ErrorKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use weft_contract::{NodeConfiguration, Service, ServiceKey, SniRoute, Split, SplitBackend};
+use weft_contract::{NodeConfiguration, Service, ServiceKey, Split, SplitBackend};
 
 /// Clients are 7 and 8; each backend is a pod of its own name.
 const PODS: [(u8, &str); 5] = [(1, "own"), (7, "front"), (8, "back"), (11, "vault"), (12, "canary")];
@@ -38,25 +39,6 @@ async fn named(last_byte: u8, name: &'static str) -> Backend {
         }
     })
     .await
-}
-
-/// The Service that clients call, with a route for each host.
-fn gate(port: u16, endpoint: SocketAddr, hosts: &[(&str, &str)]) -> Service {
-    let mut service = tcp("gate", port, &[endpoint]);
-    let route = |(host, service): &(&str, &str)| SniRoute {
-        host: (*host).to_owned(),
-        service: ServiceKey::new("shop", *service),
-        port: 80,
-    };
-    service.ports[0].sni_routes = hosts.iter().map(route).collect();
-    service
-}
-
-/// A Service that is reached by its name alone.
-fn behind(name: &str, endpoints: &[SocketAddr]) -> Service {
-    let mut service = tcp(name, 1, endpoints);
-    service.ports[0].listener = None;
-    service
 }
 
 fn split(mut service: Service, backends: &[(&str, u32)]) -> Service {

@@ -10,7 +10,7 @@ use serde_json::json;
 use weft_e2e::{
     cluster::Cluster,
     smi::{SPECS, Target},
-    traffic::ClientPod,
+    traffic::{ClientPod, Summary, until_spread},
     wait::{eventually, seconds},
 };
 
@@ -125,21 +125,16 @@ async fn traffic_split() -> Result<()> {
     cluster.mesh_ready(namespace, "app-svc").await?;
     let caller = app(&cluster, namespace, "app-a").await?;
     let url = format!("http://app-svc.{namespace}.mesh:{PORT}/");
-    let shares = async || {
-        let summary = caller.get(&url, REQUESTS).await?;
-        summary.all_ok()?;
+    let of_both = |summary: &Summary| {
         let of = |app: &str| {
             summary.pods.iter().filter(|(pod, _)| pod.starts_with(app)).map(|(_, count)| count).sum::<u64>()
         };
-        anyhow::Ok((of("app-b"), of("app-c")))
+        (of("app-b"), of("app-c"))
     };
-    // 3. Without a split, both are seen: whoever answered slowly the first time is left alone for a few seconds.
-    eventually("both are seen", seconds(30), || async {
-        let (b, c) = shares().await?;
-        ensure!(b > 0 && c > 0, "{b} and {c}");
-        Ok(())
-    })
-    .await?;
+    // 3. Without a split, both are seen.
+    let both = until_spread(2, || caller.get(&url, REQUESTS)).await?;
+    let (b, c) = of_both(&both);
+    ensure!(b > 0 && c > 0, "{b} and {c}");
     // 4 to 11. One side only, the other one only, more of the one, more of the other.
     for (weights, right) in [
         ((1, 0), (|b, c| b == u64::from(REQUESTS) && c == 0) as fn(u64, u64) -> bool),
@@ -149,7 +144,9 @@ async fn traffic_split() -> Result<()> {
     ] {
         cluster.split(namespace, "app-svc", &[("app-b", weights.0), ("app-c", weights.1)]).await?;
         eventually(&format!("split by {weights:?}"), seconds(30), || async {
-            let (b, c) = shares().await?;
+            let summary = caller.get(&url, REQUESTS).await?;
+            summary.all_ok()?;
+            let (b, c) = of_both(&summary);
             ensure!(right(b, c), "{b} and {c}");
             Ok(())
         })

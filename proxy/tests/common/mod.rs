@@ -11,6 +11,7 @@ pub mod http2;
 pub mod message;
 pub mod policy;
 pub mod raw;
+pub mod server_names;
 pub mod streams;
 pub mod udp;
 
