@@ -12,6 +12,7 @@ use super::{
     wire::{Broken, Frame, Side},
 };
 use crate::{balance::Want, middleware::Changes, middleware::Edit, route::Route};
+use bytes::Bytes;
 use std::{future::poll_fn, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 use weft_contract::Transport;
@@ -24,7 +25,7 @@ struct Copy {
     request: RequestHead,
     hop: Hop,
     framing: Framing,
-    target: Vec<u8>,
+    target: Bytes,
     edits: Vec<Edit>,
     body: Vec<Frame>,
 }
@@ -53,7 +54,7 @@ pub(super) fn send(
         target: changes
             .target
             .as_deref()
-            .map_or_else(|| call.request.target.to_vec(), |target| target.into()),
+            .map_or_else(|| call.request.target.clone(), |target| Bytes::copy_from_slice(target.as_bytes())),
         edits: changes.request.clone(),
         body,
     };
@@ -83,7 +84,8 @@ impl Copy {
     async fn exchange(&self, exchange: &mut super::endpoint::Exchange) -> Result<(), Broken> {
         let Self { request, hop, framing, target, edits, body } = self;
         let sent = Sent { request, target, hop, edits, framing: *framing, upgrade: None };
-        exchange.begin(sent).await?;
+        poll_fn(|context| exchange.poll_open(context)).await;
+        exchange.begin(sent)?;
         for frame in body {
             poll_fn(|context| exchange.poll_ready(context)).await?;
             exchange.put(frame.clone());

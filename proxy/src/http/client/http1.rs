@@ -146,9 +146,9 @@ async fn turn(
     }
     let upgrade = upgrade::protocol(&request, &hop);
     connection.expect_body(framing);
-    let mut client = Http1Client::new(*connection, &request, &hop, upgrade.clone());
+    let mut client = Http1Client::new(connection, &request, &hop, upgrade.clone());
     let call = Call { started, request, hop, framing, upgrade };
-    exchange(worker, known, call, &mut client, alarm).await;
+    exchange(worker, known, &call, &mut client, alarm).await;
     match client.finish() {
         Next::Request(connection) => Turn::Next(connection),
         Next::Linger(connection) => {
@@ -222,7 +222,7 @@ async fn refuse(worker: &Worker, known: &Known, connection: Box<Http1>, answer: 
     if let Some(route) = worker.route(known) {
         route.traffic.own(answer.cause);
     }
-    let mut client = Http1Client::unread(*connection);
+    let mut client = Http1Client::unread(connection);
     client.put_own(answer.render(&worker.node, false));
     if poll_fn(|context| client.poll_flush(context)).await.is_ok() {
         linger(client.connection.stream).await;

@@ -109,9 +109,11 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, io: Rewound) {
         }
         let counted = UnderWay::new(&requests);
         let (worker, known) = (Arc::clone(worker), Arc::clone(&known));
+        // Read here and only borrowed there: what an async function takes by value it keeps twice.
+        let mut asked = Asked::read(request, respond);
         tokio::spawn(async move {
             let started = Instant::now();
-            let answered = serve_request(&worker, &known, request, respond).await;
+            let answered = asked.answer(&worker, &known).await;
             if !answered && started.elapsed() < HASTY {
                 counted.0.hasty.fetch_add(1, Ordering::Relaxed);
             }
@@ -156,49 +158,57 @@ impl Drop for UnderWay {
     }
 }
 
-/// Serves a request; false where its client gave up before there was an answer.
-async fn serve_request(
-    worker: &Worker,
-    known: &Known,
-    request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
-) -> bool {
-    let started = Instant::now();
-    let (parts, body) = request.into_parts();
-    let ended = body.is_end_stream();
-    let stream = Http2::new(None, Some(body));
-    let read = translate::request(&parts).and_then(|request| {
-        let length = translate::length(&request.head)?;
-        Ok((request, length))
-    });
-    let (request, length) = match read {
-        Ok(read) => read,
-        Err(error) => {
-            let answer = Answer::of(Cause::BadRequest).with_text(error.to_string());
-            refuse(worker, known, Http2Client::unread(respond, stream), &answer).await;
-            return true;
-        }
-    };
-    let framing = match length {
-        // What follows a request for another protocol is that protocol's, once it is agreed on.
-        _ if ended || request.protocol.is_some() => Framing::Empty,
-        Some(length) => Framing::Length(length),
-        None => Framing::Chunked,
-    };
-    let trailers = request.head.get("te").is_some();
-    let hop = Hop { trailers, ..Hop::default() };
-    let upgrade = request.protocol.clone();
-    let mut client = Http2Client::new(respond, stream, &request);
-    let call = Call { started, request, hop, framing, upgrade };
-    exchange(worker, known, call, &mut client, &mut Alarm::default()).await;
-    client.is_answered()
+/// A request that was read, or one that cannot be.
+struct Asked {
+    client: Http2Client,
+    call: Result<Call, Answer>,
 }
 
-/// Answers what cannot be exchanged.
-async fn refuse(worker: &Worker, known: &Known, mut client: Http2Client, answer: &Answer) {
-    if let Some(route) = worker.route(known) {
-        route.traffic.own(answer.cause);
+// === impl Asked ===
+
+impl Asked {
+    fn read(request: Request<RecvStream>, respond: SendResponse<Bytes>) -> Self {
+        let started = Instant::now();
+        let (parts, body) = request.into_parts();
+        let ended = body.is_end_stream();
+        let stream = Http2::new(None, Some(body));
+        let read = translate::request(&parts).and_then(|request| {
+            let length = translate::length(&request.head)?;
+            Ok((request, length))
+        });
+        let (request, length) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                let answer = Answer::of(Cause::BadRequest).with_text(error.to_string());
+                return Self { client: Http2Client::unread(respond, stream), call: Err(answer) };
+            }
+        };
+        let framing = match length {
+            // What follows a request for another protocol is that protocol's, once it is agreed on.
+            _ if ended || request.protocol.is_some() => Framing::Empty,
+            Some(length) => Framing::Length(length),
+            None => Framing::Chunked,
+        };
+        let trailers = request.head.get("te").is_some();
+        let hop = Hop { trailers, ..Hop::default() };
+        let upgrade = request.protocol.clone();
+        let client = Http2Client::new(respond, stream, &request);
+        Self { client, call: Ok(Call { started, request, hop, framing, upgrade }) }
     }
-    client.put_own(answer.render(&worker.node, false));
-    let _ = poll_fn(|context| client.poll_flush(context)).await; // where this fails the client is gone
+
+    /// Answers it; false where its client gave up before there was an answer.
+    async fn answer(&mut self, worker: &Worker, known: &Known) -> bool {
+        let Self { client, call } = self;
+        match call {
+            Ok(call) => exchange(worker, known, call, client, &mut Alarm::default()).await,
+            Err(answer) => {
+                if let Some(route) = worker.route(known) {
+                    route.traffic.own(answer.cause);
+                }
+                client.put_own(answer.render(&worker.node, false));
+                let _ = poll_fn(|context| client.poll_flush(context)).await; // where this fails the client is gone
+            }
+        }
+        client.is_answered()
+    }
 }

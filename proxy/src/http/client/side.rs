@@ -47,7 +47,7 @@ pub trait Client: Side {
 #[derive(Debug)]
 pub struct Http1Client {
     /// The connection.
-    pub connection: Http1,
+    pub connection: Box<Http1>,
     version: Version,
     is_head: bool,
     close: bool,
@@ -76,7 +76,7 @@ pub enum Next {
 impl Http1Client {
     /// The side of a client that has sent this request.
     #[must_use]
-    pub fn new(connection: Http1, request: &RequestHead, hop: &Hop, upgrade: Option<Bytes>) -> Self {
+    pub fn new(connection: Box<Http1>, request: &RequestHead, hop: &Hop, upgrade: Option<Bytes>) -> Self {
         Self {
             version: request.version,
             is_head: request.method == Method::HEAD,
@@ -89,7 +89,7 @@ impl Http1Client {
 
     /// The side of a client whose request cannot even be read.
     #[must_use]
-    pub fn unread(connection: Http1) -> Self {
+    pub fn unread(connection: Box<Http1>) -> Self {
         Self {
             connection,
             version: Version::HTTP_11,
@@ -112,9 +112,9 @@ impl Http1Client {
             return Next::Close;
         }
         match (close, connection.is_drained()) {
-            (false, true) => Next::Request(Box::new(connection)),
+            (false, true) => Next::Request(connection),
             (true, true) if last && connection.input.is_empty() => Next::Close,
-            (_, false) | (true, true) => Next::Linger(Box::new(connection)),
+            (_, false) | (true, true) => Next::Linger(connection),
         }
     }
 

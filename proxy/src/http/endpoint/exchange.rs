@@ -42,7 +42,7 @@ pub struct Sent<'a> {
     /// The head as it came.
     pub request: &'a RequestHead,
     /// The target, rewritten or not.
-    pub target: &'a [u8],
+    pub target: &'a Bytes,
     /// What the connection's own fields of the head said.
     pub hop: &'a Hop,
     /// What the way changes.
@@ -110,11 +110,19 @@ impl Exchange {
         }
     }
 
-    /// Begins: takes the head. It is on its way when `poll_flush` has ended.
+    /// Ends when the connection takes a request, or fails.
+    pub fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.kind {
+            Kind::One { .. } => Poll::Ready(()),
+            Kind::Many(many) => many.send.poll_ready(context).map(drop), // `begin` fails likewise
+        }
+    }
+
+    /// Begins, where `poll_open` has ended: takes the head. It is on its way when `poll_flush` has ended.
     ///
     /// # Errors
     /// Where the connection cannot take it; nothing was sent then.
-    pub async fn begin(&mut self, sent: Sent<'_>) -> Result<(), Broken> {
+    pub fn begin(&mut self, sent: Sent<'_>) -> Result<(), Broken> {
         self.method = sent.request.method.clone();
         match &mut self.kind {
             Kind::One { connection, .. } => {
@@ -126,15 +134,12 @@ impl Exchange {
                 let Many { send, response, stream, open, scheme, handshake } = &mut **many;
                 let scheme = scheme.clone();
                 let mut request =
-                    translate::to_request(sent.request, sent.target, scheme, sent.hop, sent.edits)
+                    translate::to_request(sent.request, sent.target.clone(), scheme, sent.hop, sent.edits)
                         .map_err(|error| Broken::Protocol(error.to_string()))?;
                 *handshake = sent.upgrade.map(|_| Handshake::begin(&mut request));
                 let ends = sent.framing == Framing::Empty && handshake.is_none();
-                let begun = match std::future::poll_fn(|context| send.poll_ready(context)).await {
-                    Ok(()) => send.send_request(request, ends),
-                    Err(error) => Err(error),
-                };
-                let (future, body) = begun.inspect_err(|_| open.connection_is_gone())?;
+                let (future, body) =
+                    send.send_request(request, ends).inspect_err(|_| open.connection_is_gone())?;
                 *response = Some(future);
                 stream.send = (!ends).then_some(body);
                 Ok(())

@@ -115,7 +115,7 @@ impl Known {
 pub async fn exchange<C: Client>(
     worker: &Worker,
     known: &Known,
-    call: Call,
+    call: &Call,
     client: &mut C,
     alarm: &mut Alarm,
 ) {
@@ -125,9 +125,9 @@ pub async fn exchange<C: Client>(
         own_answer(worker, client, &Answer::of(Cause::NoService), grpc).await;
         return;
     };
-    let line = access::Line::begin(known, &route.target, &call);
+    let line = access::Line::begin(known, &route.target, call);
     let mut record = record::Record::new(Arc::clone(&route.traffic), call.started, line);
-    let done = answered(worker, known, &route, way, &call, client, alarm, &mut record).await;
+    let done = answered(worker, known, &route, way, call, client, alarm, &mut record).await;
     match done {
         Ok(()) => {}
         Err(Failed::Client) => {
@@ -177,12 +177,15 @@ async fn answered<C: Client>(
         admitted.ready = Instant::now();
     }
     record.splits(admitted.way.backend.take());
-    let tried = tries::tries(worker, route, call, &admitted, client, alarm, &mut deadlines, record)
+    let mut tried = tries::tries(worker, route, call, &admitted, client, alarm, &mut deadlines, record)
         .await
         .map_err(|failed| failed.with_cors(&admitted.changes))?;
-    relay::relay(worker, known, route, call, &mut admitted, tried, client, alarm, &mut deadlines, record)
-        .await
-        .map_err(|failed| failed.with_cors(&admitted.changes))
+    let relayed =
+        relay::relay(worker, known, call, &mut admitted, &mut tried, client, alarm, &mut deadlines, record)
+            .await
+            .map_err(|failed| failed.with_cors(&admitted.changes))?;
+    relay::finish(worker, known, route, call, &admitted.changes, tried, relayed);
+    Ok(())
 }
 
 /// Ends a gRPC call whose answer has begun with a status, which says more than a reset. False where the client does not

@@ -24,6 +24,7 @@ use crate::{
     retry::Failure,
     route::Route,
 };
+use bytes::Bytes;
 use http::HeaderName;
 use std::{borrow::Cow, future::poll_fn, task::Poll};
 use tokio::time::Instant;
@@ -75,16 +76,19 @@ impl Try<'_> {
             let text = "the endpoint, which speaks HTTP/2, cannot be asked to change the protocol";
             return Err(Answer::of(Cause::NotImplemented).with_text(text).into());
         }
-        let target = admitted.changes.target.as_deref().map_or(&call.request.target[..], str::as_bytes);
+        let open = poll_fn(|context| exchange.poll_open(context));
+        admit::while_there(client, alarm, deadlines, open).await?;
+        let rewritten =
+            admitted.changes.target.as_ref().map(|target| Bytes::copy_from_slice(target.as_bytes()));
         let sent = Sent {
             request: &call.request,
-            target,
+            target: rewritten.as_ref().unwrap_or(&call.request.target),
             hop: &call.hop,
             edits: &edits(&admitted.changes.request, deadlines),
             framing: call.framing,
             upgrade: call.upgrade.as_deref(),
         };
-        if let Err(error) = admit::while_there(client, alarm, deadlines, exchange.begin(sent)).await? {
+        if let Err(error) = exchange.begin(sent) {
             // HTTP/2 cannot say what this request says; that is no fault of the endpoint's.
             if let Broken::Protocol(what) = error {
                 return Err(Answer::of(Cause::BadRequest).with_text(what).into());

@@ -23,35 +23,48 @@ use crate::{
         mirror,
         wire::{Broken, Side, alarm::Alarm},
     },
-    middleware::{self, Answer, Edit},
+    middleware::{self, Answer, Changes, Edit},
     route::Route,
 };
 use http::{Version, header::SET_COOKIE};
 use std::{
     future::{Future, poll_fn},
+    mem,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-/// Relays the answer.
+/// What came of relaying an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relayed {
+    /// The client has it; and whether the endpoint has the whole request.
+    Whole {
+        /// Whether it has.
+        uploaded: bool,
+    },
+    /// It was ended, for the proxy goes.
+    Farewell,
+}
+
+/// Relays the answer. What was tried is only borrowed, and what is rare lives on the heap: this is the larger part of what
+/// each request under way takes.
 #[allow(clippy::too_many_arguments)] // what an exchange has, each borrowed for itself
 pub async fn relay<C: Client>(
     worker: &Worker,
     known: &Known,
-    route: &Arc<Route>,
     call: &Call,
     admitted: &mut Admitted,
-    tried: Tried,
+    tried: &mut Tried,
     client: &mut C,
     alarm: &mut Alarm,
     deadlines: &mut Deadlines,
     record: &mut Record,
-) -> Result<(), Failed> {
-    let Tried { mut exchange, head, framing, endpoint, mut replay } = tried;
-    stick(admitted, &endpoint);
+) -> Result<Relayed, Failed> {
+    let Tried { exchange, head, framing, endpoint, replay } = tried;
+    let (head, framing) = (mem::take(head), *framing); // gone with its buffer before the body, which may take long
+    stick(admitted, endpoint);
     if worker.is_leaving(known) {
         client.leave();
     }
@@ -70,13 +83,13 @@ pub async fn relay<C: Client>(
         }
         exchange.tunnel();
         client.put_upgrade(&head, edits);
-        replay = Replay::tunnel();
+        *replay = Replay::tunnel();
     } else {
         replay.settle(admitted.changes.mirror);
         client.put_head(&head, edits, framing);
     }
     record.answered(head.status);
-    drop(head); // or its buffer would stay for as long as the body takes
+    drop(head);
     let hold = tunnel.then(|| way::hold(worker, known, call, &admitted.way.side, endpoint.address()));
     let hold = hold.flatten();
     let mut course = Course {
@@ -87,29 +100,40 @@ pub async fn relay<C: Client>(
         tunnel,
         farewell: Farewell::new(kind(call, tunnel), &worker.status.drain, call.started),
     };
-    let relayed =
-        poll_fn(|context| course.poll(context, client, &mut exchange, &mut replay, alarm, deadlines)).await;
+    let relayed = poll_fn(|context| course.poll(context, client, exchange, replay, alarm, deadlines)).await;
     if let Err(Failed::Answer(answer)) = &relayed {
         record.failed(answer.cause);
     }
     match relayed? {
-        End::Complete => {}
+        End::Complete => Ok(Relayed::Whole { uploaded: replay.is_finished() && !course.upload_failed }),
         // Where one of them is gone already, there is nobody to say farewell to.
-        End::Farewell => {
-            return farewell::say(kind(call, tunnel), client, &mut exchange)
-                .await
-                .map_err(|_| Failed::Client);
-        }
+        End::Farewell => Box::pin(farewell::say(kind(call, tunnel), client, exchange))
+            .await
+            .map(|()| Relayed::Farewell)
+            .map_err(|_| Failed::Client),
     }
-    exchange.finish(replay.is_finished() && !course.upload_failed);
+}
+
+/// What is left to do when the client has its answer: the connection is given back, and a copy sent where one is wanted.
+pub fn finish(
+    worker: &Worker,
+    known: &Known,
+    route: &Route,
+    call: &Call,
+    changes: &Changes,
+    tried: Tried,
+    relayed: Relayed,
+) {
+    let Tried { exchange, head: _, framing: _, endpoint, replay } = tried;
+    let Relayed::Whole { uploaded } = relayed else { return };
+    exchange.finish(uploaded);
     drop(endpoint);
-    if admitted.changes.mirror
+    if changes.mirror
         && call.upgrade.is_none()
         && let Some(body) = replay.into_kept()
     {
-        mirror::send(worker, known, route, call, &admitted.changes, body);
+        mirror::send(worker, known, route, call, changes, body);
     }
-    Ok(())
 }
 
 /// What it is that would go on for ever.

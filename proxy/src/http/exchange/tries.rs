@@ -87,7 +87,6 @@ pub async fn tries<C: Client>(
         };
         deadlines.try_begins(started, route.policy.timeouts.per_try);
         course.tries += 1;
-        course.tried.push(endpoint.address());
         record.tries(endpoint.address());
         replay.rewind();
         let first = course.tries == 1;
@@ -97,6 +96,7 @@ pub async fn tries<C: Client>(
         let again = course.judge(&end, &mut endpoint, now - started, &replay, record, now);
         match (again, end) {
             (Some((again, pause)), _) => {
+                course.tried.push(endpoint.address());
                 drop(endpoint);
                 record.again();
                 deadlines.try_ends();

@@ -82,7 +82,7 @@ pub struct RequestHead {
 }
 
 /// The head of an answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ResponseHead {
     /// The status.
     pub status: u16,

@@ -34,30 +34,29 @@ pub enum Error {
 /// # Errors
 /// Where it cannot be forwarded.
 pub fn request(parts: &Parts) -> Result<RequestHead, Error> {
-    let head = head(&parts.headers)?;
-    let authority =
-        parts.uri.authority().map(|authority| Bytes::copy_from_slice(authority.as_str().as_bytes()));
-    let named: Vec<Bytes> = head.of_kind(Kind::Host).map(|host| head.share(host)).collect();
-    let host = match (authority, &named[..]) {
-        (Some(authority), []) => Some(authority),
-        (Some(authority), [host]) if authority.eq_ignore_ascii_case(host) => Some(authority),
-        (None, []) => None,
-        (None, [host]) => Some(host.clone()),
-        (_, _) => return Err(Error::Host),
+    let target = match (parts.uri.path_and_query(), &parts.method) {
+        (Some(target), _) if target.as_str().starts_with('/') => target.as_str(),
+        (Some(target), &Method::OPTIONS) if target.as_str() == "*" => "*",
+        (_, &Method::CONNECT) => "",
+        _ => return Err(Error::Target),
     };
+    let authority = parts.uri.authority().map(Authority::as_str);
+    let ([target, authority], head) = head([target, authority.unwrap_or_default()], &parts.headers)?;
+    let authority = parts.uri.authority().map(|_| authority);
+    let mut named = head.of_kind(Kind::Host);
+    let host = match (authority, named.next(), named.next()) {
+        (Some(authority), None, None) => Some(authority),
+        (Some(authority), Some(host), None) if authority.eq_ignore_ascii_case(host) => Some(authority),
+        (None, None, None) => None,
+        (None, Some(host), None) => Some(head.share(host)),
+        (_, _, _) => return Err(Error::Host),
+    };
+    drop(named);
     if host.as_ref().is_some_and(|host| !is_host(host)) {
         return Err(Error::Host);
     }
     let protocol = parts.extensions.get::<h2::ext::Protocol>();
     let protocol = protocol.map(|protocol| Bytes::copy_from_slice(protocol.as_str().as_bytes()));
-    let target = match (parts.uri.path_and_query(), &parts.method) {
-        (Some(target), _) if target.as_str().starts_with('/') => {
-            Bytes::copy_from_slice(target.as_str().as_bytes())
-        }
-        (Some(target), &Method::OPTIONS) if target.as_str() == "*" => Bytes::from_static(b"*"),
-        (_, &Method::CONNECT) => Bytes::new(),
-        _ => return Err(Error::Target),
-    };
     let size = head.block.len() + target.len();
     let (method, version) = (parts.method.clone(), Version::HTTP_2);
     Ok(RequestHead { method, target, version, host, protocol, size, head })
@@ -68,7 +67,7 @@ pub fn request(parts: &Parts) -> Result<RequestHead, Error> {
 /// # Errors
 /// Where it cannot be forwarded.
 pub fn response(response: &Response<()>) -> Result<ResponseHead, Error> {
-    let head = head(response.headers())?;
+    let ([], head) = head([], response.headers())?;
     Ok(ResponseHead {
         status: response.status().as_u16(),
         reason: Bytes::new(),
@@ -91,9 +90,16 @@ pub fn length(head: &Head) -> Result<Option<u64>, Error> {
     }
 }
 
-/// The lines of HTTP/2 headers.
-fn head(headers: &HeaderMap) -> Result<Head, Error> {
-    let mut block = BytesMut::with_capacity(headers.len() * 48);
+/// The lines of HTTP/2 headers; and what belongs to them, which shares their memory.
+fn head<const COUNT: usize>(
+    before: [&str; COUNT],
+    headers: &HeaderMap,
+) -> Result<([Bytes; COUNT], Head), Error> {
+    let size = before.iter().map(|text| text.len()).sum::<usize>()
+        + headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
+    let mut block = BytesMut::with_capacity(size);
+    before.iter().for_each(|text| block.put_slice(text.as_bytes()));
+    let begin = block.len();
     let mut lines = Vec::with_capacity(headers.len());
     for (name, value) in headers {
         let kind = Kind::of(name.as_str().as_bytes());
@@ -107,7 +113,7 @@ fn head(headers: &HeaderMap) -> Result<Head, Error> {
             }
             Kind::Te if value != "trailers" => return Err(Error::ConnectionField),
             _ if *name == header::COOKIE => {}
-            _ => push(&mut block, &mut lines, name, value.as_bytes(), kind),
+            _ => push(&mut block, begin, &mut lines, name, value.as_bytes(), kind),
         }
     }
     let mut cookies = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
@@ -117,13 +123,23 @@ fn head(headers: &HeaderMap) -> Result<Head, Error> {
             joined.extend_from_slice(cookie);
             joined
         });
-        push(&mut block, &mut lines, &header::COOKIE, &joined, Kind::Other);
+        push(&mut block, begin, &mut lines, &header::COOKIE, &joined, Kind::Other);
     }
-    Ok(Head { block: block.freeze(), lines })
+    let mut block = block.freeze();
+    let before = before.map(|text| block.split_to(text.len()));
+    Ok((before, Head { block, lines }))
 }
 
-fn push(block: &mut BytesMut, lines: &mut Vec<Line>, name: &HeaderName, value: &[u8], kind: Kind) {
-    let place = |block: &BytesMut| u32::try_from(block.len()).unwrap_or(u32::MAX);
+/// Writes a line, whose places count from `begin`.
+fn push(
+    block: &mut BytesMut,
+    begin: usize,
+    lines: &mut Vec<Line>,
+    name: &HeaderName,
+    value: &[u8],
+    kind: Kind,
+) {
+    let place = |block: &BytesMut| u32::try_from(block.len() - begin).unwrap_or(u32::MAX);
     let start = place(block);
     block.put_slice(name.as_str().as_bytes());
     let name_end = place(block);
@@ -141,7 +157,7 @@ fn push(block: &mut BytesMut, lines: &mut Vec<Line>, name: &HeaderName, value: &
 /// Where HTTP/2 cannot say it.
 pub fn to_request(
     request: &RequestHead,
-    target: &[u8],
+    target: Bytes,
     scheme: Scheme,
     hop: &Hop,
     edits: &[Edit],
@@ -153,7 +169,7 @@ pub fn to_request(
     if let Some(host) = edited_host.or_else(|| request.host.clone()) {
         uri = uri.authority(Authority::from_maybe_shared(host).map_err(|_| Error::Target)?);
     }
-    let path = PathAndQuery::from_maybe_shared(Bytes::copy_from_slice(target)).map_err(|_| Error::Target)?;
+    let path = PathAndQuery::from_maybe_shared(target).map_err(|_| Error::Target)?;
     let uri = uri.path_and_query(path).build().map_err(|_| Error::Target)?;
     let mut translated = Request::new(());
     *translated.method_mut() = request.method.clone();

@@ -17,7 +17,7 @@ fn http1(head: &[u8]) -> (RequestHead, Hop) {
 
 fn to_http2(head: &[u8], edits: &[Edit]) -> Result<Request<()>, Error> {
     let (request, hop) = http1(head);
-    to_request(&request, &request.target.clone(), Scheme::HTTP, &hop, edits)
+    to_request(&request, request.target.clone(), Scheme::HTTP, &hop, edits)
 }
 
 /// What came by HTTP/2.
