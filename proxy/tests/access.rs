@@ -20,7 +20,7 @@ use std::{io::ErrorKind, net::SocketAddr, sync::Arc};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::Notify,
+    sync::{Notify, mpsc},
 };
 use weft_contract::{
     AccessMode, Caller, NodeConfiguration, ServiceKey, Transport,
@@ -271,23 +271,31 @@ async fn what_a_client_may_do_changes_under_load_without_one_request_judged_wron
     let steady = requests("front", "web", &[], "/steady");
     let with = |grants| controlled(vec![http("web", port, &[backend.address])], &PODS, grants);
     let mut mesh = mesh(&with(vec![steady.clone()])).await;
+    // Requests without a pause, until nobody listens any more.
     let load = |path: &'static str, expected: u16| {
-        tokio::spawn(async move {
+        let (answered, answers) = mpsc::unbounded_channel();
+        let requests = tokio::spawn(async move {
             let mut stream = connect_from(7, port).await;
-            for _ in 0..300 {
+            while answered.send(()).is_ok() {
                 assert_eq!(exchange(&mut stream, get(path).as_bytes()).await.status(), expected, "{path}");
             }
-        })
+        });
+        (requests, answers)
     };
-    let loads = [load("/steady", 200), load("/never", 403)];
-    let mut number = 0;
-    while !loads.iter().all(tokio::task::JoinHandle::is_finished) {
-        number += 1;
+    let mut loads = [load("/steady", 200), load("/never", 403)];
+    for number in 0..30 {
         let changing = requests("front", "web", &[], &format!("/changing-{number}"));
         mesh.apply_configuration(&with(vec![changing, steady.clone()])).await;
+        for (_, answers) in &mut loads {
+            while answers.try_recv().is_ok() {}
+            for _ in 0..5 {
+                within(answers.recv()).await.expect("the requests go on");
+            }
+        }
     }
-    for load in loads {
-        load.await.unwrap();
+    for (requests, answers) in loads {
+        drop(answers);
+        within(requests).await.unwrap();
     }
 }
 
