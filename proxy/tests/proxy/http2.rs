@@ -147,7 +147,7 @@ async fn connections_that_an_endpoint_ends_in_order_lose_nothing() {
         let mut count = 0;
         while let Some(Ok((request, respond))) = connection.accept().await {
             let (request, body) = request.into_parts();
-            tokio::spawn(Stream { request, body, respond, connection: 0 }.answer(b"hello"));
+            tokio::spawn(Stream { request, body, respond }.answer(b"hello"));
             count += 1;
             if count == 5 {
                 connection.graceful_shutdown();
@@ -193,7 +193,7 @@ async fn a_connection_that_dies_takes_down_only_what_has_begun() {
         while let Some(Ok((request, respond))) = connection.accept().await {
             let (request, body) = request.into_parts();
             let dies = request.uri.path() == "/dies" && number <= 2;
-            let mut stream = Stream { request, body, respond, connection: number };
+            let mut stream = Stream { request, body, respond };
             if dies {
                 let mut send = stream.begin();
                 send.send_data("half".into(), false).unwrap();
