@@ -6,16 +6,16 @@
 use super::{
     http2,
     linger::linger,
-    side::{Client, Http1Client, Next},
+    side::{Http1Client, Next},
     upgrade::{self, Agreed},
 };
 use crate::{
     cause::Cause,
     http::{
         Worker,
-        exchange::{Call, Known, exchange},
+        exchange::{self, Call, Known, exchange},
         head::{RequestHead, framing, hygiene, parse, parse::Bounds},
-        wire::{Side, alarm::Alarm, http1::Http1, rewound::Rewound, stream::Stream},
+        wire::{alarm::Alarm, http1::Http1, rewound::Rewound, stream::Stream},
     },
     middleware::Answer,
     route::Route,
@@ -219,12 +219,8 @@ fn refusal(error: parse::Error) -> Answer {
 /// Answers what cannot be exchanged, and ends the connection: nobody knows where the next request would begin.
 async fn refuse(worker: &Worker, known: &Known, connection: Box<Http1>, answer: Answer) -> Turn {
     tracing::debug!(client = %known.client.address, flag = answer.cause.flag(), text = %answer.text, "refused");
-    if let Some(route) = worker.route(known) {
-        route.traffic.own(answer.cause);
-    }
     let mut client = Http1Client::unread(connection);
-    client.put_own(answer.render(&worker.node, false));
-    if poll_fn(|context| client.poll_flush(context)).await.is_ok() {
+    if exchange::refuse(worker, known, &mut client, &answer).await {
         linger(client.connection.stream).await;
     }
     Turn::End

@@ -8,9 +8,9 @@ use crate::{
     cause::Cause,
     http::{
         Worker,
-        exchange::{Call, Known, exchange},
+        exchange::{self, Call, Known, exchange},
         head::{framing::Framing, hygiene::Hop, translate},
-        wire::{Side, alarm::Alarm, http2::Http2, rewound::Rewound},
+        wire::{alarm::Alarm, http2::Http2, rewound::Rewound},
     },
     middleware::Answer,
 };
@@ -202,11 +202,7 @@ impl Asked {
         match call {
             Ok(call) => exchange(worker, known, call, client, &mut Alarm::default()).await,
             Err(answer) => {
-                if let Some(route) = worker.route(known) {
-                    route.traffic.own(answer.cause);
-                }
-                client.put_own(answer.render(&worker.node, false));
-                let _ = poll_fn(|context| client.poll_flush(context)).await; // where this fails the client is gone
+                exchange::refuse(worker, known, client, answer).await;
             }
         }
         client.is_answered()

@@ -201,9 +201,16 @@ async fn end_call<C: Client>(client: &mut C, mut trailers: HeaderMap) -> bool {
     .await
 }
 
-/// Sends an answer of the proxy's own.
-async fn own_answer<C: Client>(worker: &Worker, client: &mut C, answer: &Answer, grpc: bool) {
+/// Answers what cannot be exchanged, and counts that; false where the client is gone.
+pub async fn refuse<C: Client>(worker: &Worker, known: &Known, client: &mut C, answer: &Answer) -> bool {
+    if let Some(route) = worker.route(known) {
+        route.traffic.own(answer.cause);
+    }
+    own_answer(worker, client, answer, false).await
+}
+
+/// Sends an answer of the proxy's own; false where the client is gone, which needs none.
+async fn own_answer<C: Client>(worker: &Worker, client: &mut C, answer: &Answer, grpc: bool) -> bool {
     client.put_own(answer.render(&worker.node, grpc));
-    // Where this fails the client is gone, which needs no answer.
-    let _ = std::future::poll_fn(|context| client.poll_flush(context)).await;
+    std::future::poll_fn(|context| client.poll_flush(context)).await.is_ok()
 }
