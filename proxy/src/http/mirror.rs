@@ -51,10 +51,7 @@ pub(super) fn send(
         request: call.request.clone(),
         hop: call.hop,
         framing: call.framing,
-        target: changes
-            .target
-            .as_deref()
-            .map_or_else(|| call.request.target.clone(), |target| Bytes::copy_from_slice(target.as_bytes())),
+        target: changes.target.as_ref().unwrap_or(&call.request.target).clone(),
         edits: changes.request.clone(),
         body,
     };

@@ -2,6 +2,7 @@
 //!
 //! In: the wishes of the steps, in their order. Out: [`Changes`], which the engine carries out on its own kind of head.
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub struct Changes {
     /// To the head of the endpoint's answer.
     pub response: Vec<Edit>,
     /// Path and query to ask for instead.
-    pub target: Option<String>,
+    pub target: Option<Bytes>,
     /// A pause first: before forwarding, and before an answer that [`super::Chain::pass`] gives.
     pub delay: Option<Duration>,
     /// Whether a copy goes to the mirror.

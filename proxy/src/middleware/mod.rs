@@ -24,6 +24,7 @@ pub use request::{Client, Fields, Request};
 pub use sticky::{cookie, set_cookie};
 
 use crate::balance::Dice;
+use bytes::Bytes;
 use cors::Cors;
 use redirect::Redirect;
 use rewrite::Rewrite;
@@ -95,7 +96,8 @@ impl Chain {
         if let Some(redirect) = &actions.redirect {
             return Err(redirect.answer(request).with_cors(changes));
         }
-        changes.target = actions.rewrite.as_ref().and_then(|rewrite| rewrite.apply(request.target));
+        let rewritten = actions.rewrite.as_ref().and_then(|rewrite| rewrite.apply(request.target));
+        changes.target = rewritten.map(Bytes::from);
         // After all that the proxy says by itself, so that the Service has the last word on its headers.
         changes.request.extend_from_slice(&actions.request_headers);
         changes.response.extend_from_slice(&actions.response_headers);

@@ -24,7 +24,6 @@ use crate::{
     retry::Failure,
     route::Route,
 };
-use bytes::Bytes;
 use http::HeaderName;
 use std::{borrow::Cow, future::poll_fn, task::Poll};
 use tokio::time::Instant;
@@ -78,11 +77,9 @@ impl Try<'_> {
         }
         let open = poll_fn(|context| exchange.poll_open(context));
         admit::while_there(client, alarm, deadlines, open).await?;
-        let rewritten =
-            admitted.changes.target.as_ref().map(|target| Bytes::copy_from_slice(target.as_bytes()));
         let sent = Sent {
             request: &call.request,
-            target: rewritten.as_ref().unwrap_or(&call.request.target),
+            target: admitted.changes.target.as_ref().unwrap_or(&call.request.target),
             hop: &call.hop,
             edits: &edits(&admitted.changes.request, deadlines),
             framing: call.framing,
