@@ -245,11 +245,11 @@ async fn what_is_above_the_bound_of_a_service_waits_and_what_is_above_the_queue_
     mesh.answers("web", "overloaded", 1).await;
 }
 
-#[tokio::test]
-async fn who_waits_too_long_is_refused() {
+/// Asks a backend that has its one request under way already.
+async fn waits_too_long(bulkhead: Bulkhead) {
     let (backend, _gate) = held().await;
     let timeout = Duration::from_millis(100);
-    let bulkhead = Bulkhead { service: 1, queue: 5, queue_timeout: timeout, ..unbounded() };
+    let bulkhead = Bulkhead { queue: 5, queue_timeout: timeout, ..bulkhead };
     let (_mesh, port) = mesh(&[backend.address], bounded(bulkhead)).await;
     let _going = begun(1, 2, port).await;
     under_way(&backend, 1).await;
@@ -257,6 +257,11 @@ async fn who_waits_too_long_is_refused() {
     assert_overloaded(&ask(port, GET).await);
     assert!(start.elapsed() >= timeout);
     assert_overloaded(&ask(port, &request_with("POST /", "body")).await);
+}
+
+#[tokio::test]
+async fn who_waits_too_long_is_refused() {
+    waits_too_long(Bulkhead { service: 1, ..unbounded() }).await;
 }
 
 #[tokio::test]
@@ -321,15 +326,7 @@ async fn what_finds_every_endpoint_full_waits_and_what_finds_the_queue_full_is_r
 
 #[tokio::test]
 async fn who_waits_too_long_for_an_endpoint_is_refused() {
-    let (backend, _gate) = held().await;
-    let timeout = Duration::from_millis(100);
-    let bulkhead = Bulkhead { endpoint: 1, queue: 5, queue_timeout: timeout, ..unbounded() };
-    let (_mesh, port) = mesh(&[backend.address], bounded(bulkhead)).await;
-    let _going = begun(1, 2, port).await;
-    under_way(&backend, 1).await;
-    let start = Instant::now();
-    assert_overloaded(&ask(port, GET).await);
-    assert!(start.elapsed() >= timeout);
+    waits_too_long(Bulkhead { endpoint: 1, ..unbounded() }).await;
 }
 
 /// However a request ends, its place is free again.
