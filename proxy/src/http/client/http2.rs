@@ -109,15 +109,16 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, io: Rewound) {
         }
         let counted = UnderWay::new(&requests);
         let (worker, known) = (Arc::clone(worker), Arc::clone(&known));
-        // Read here and only borrowed there: what an async function takes by value it keeps twice.
+        // Read here and only borrowed there: what an async function takes by value it keeps twice. And boxed, for a task moves
+        // what it runs several times.
         let mut asked = Asked::read(request, respond);
-        tokio::spawn(async move {
+        tokio::spawn(Box::pin(async move {
             let started = Instant::now();
             let answered = asked.answer(&worker, &known).await;
             if !answered && started.elapsed() < HASTY {
                 counted.0.hasty.fetch_add(1, Ordering::Relaxed);
             }
-        });
+        }));
     }
 }
 
@@ -172,7 +173,7 @@ impl Asked {
         let (parts, body) = request.into_parts();
         let ended = body.is_end_stream();
         let stream = Http2::new(None, Some(body));
-        let read = translate::request(&parts).and_then(|request| {
+        let read = translate::request(parts).and_then(|request| {
             let length = translate::length(&request.head)?;
             Ok((request, length))
         });

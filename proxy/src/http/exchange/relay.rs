@@ -69,8 +69,9 @@ pub async fn relay<C: Client>(
         client.leave();
     }
     let edits = &admitted.changes.response;
-    let tunnel = head.status == 101;
-    if call.request.protocol.is_some() && !tunnel && (200..300).contains(&head.status) {
+    let status = head.status;
+    let tunnel = status == 101;
+    if call.request.protocol.is_some() && !tunnel && (200..300).contains(&status) {
         // To this client any 2xx would say that the endpoint agreed (RFC 8441, section 5).
         record.failed(Cause::BadAnswer);
         let text = "the endpoint answered, but did not change the protocol";
@@ -82,14 +83,13 @@ pub async fn relay<C: Client>(
             return Err(Cause::BadAnswer.into());
         }
         exchange.tunnel();
-        client.put_upgrade(&head, edits);
+        client.put_upgrade(head, edits);
         *replay = Replay::tunnel();
     } else {
         replay.settle(admitted.changes.mirror);
-        client.put_head(&head, edits, framing);
+        client.put_head(head, edits, framing);
     }
-    record.answered(head.status);
-    drop(head);
+    record.answered(status);
     let hold = tunnel.then(|| way::hold(worker, known, call, &admitted.way.side, endpoint.address()));
     let hold = hold.flatten();
     let mut course = Course {

@@ -1,10 +1,11 @@
 //! The head of a message: what a request or an answer says before its body.
 //!
-//! In: bytes of HTTP/1, or the headers of HTTP/2. Out: one form of both, so that nothing behind it knows which engine
-//! read them. The lines stay in the block in which they came, and most are written on from there in one piece.
+//! In: bytes of HTTP/1, or the headers of HTTP/2. Out: one view of both, so that nothing behind it knows which engine
+//! read them. Each stays in the form in which it came, and goes on in that where the other side speaks the same version.
 
 pub mod framing;
 pub mod hygiene;
+pub mod lines;
 pub mod parse;
 #[cfg(test)]
 pub mod strategies;
@@ -14,25 +15,25 @@ pub mod write;
 
 use crate::middleware::Fields;
 use bytes::Bytes;
-use http::{Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
+use lines::{Line, Lines};
+use std::{borrow::Cow, slice};
 
-/// The lines of a head, in the order in which they came.
-#[derive(Clone, Debug, Default)]
-pub struct Head {
-    block: Bytes,
-    lines: Vec<Line>,
+/// The fields of a head.
+#[derive(Clone, Debug)]
+pub enum Head {
+    /// As they came by HTTP/1.
+    Lines(Lines),
+    /// As they came by HTTP/2, without what it forbids. On the heap, so that the other is not as large.
+    Map(Box<HeaderMap>),
 }
 
-/// One line, by its places in the block.
-#[derive(Clone, Copy, Debug)]
-struct Line {
-    /// The whole line, its end included.
-    start: u32,
-    end: u32,
-    name_end: u32,
-    value_start: u32,
-    value_end: u32,
-    kind: Kind,
+/// The fields of a head, one after the other: one struct for both forms, so that looking at lines costs no branch for each.
+#[derive(Debug)]
+struct Each<'a> {
+    block: &'a [u8],
+    lines: slice::Iter<'a, Line>,
+    map: Option<header::Iter<'a, HeaderValue>>,
 }
 
 /// The fields that a proxy has to know (RFC 9110, sections 6 and 7).
@@ -114,6 +115,20 @@ impl Kind {
             _ => Self::Other,
         }
     }
+
+    /// Whether a field of this kind always concerns the connection only (RFC 9110, section 7.6.1).
+    fn is_of_connection(self) -> bool {
+        match self {
+            Self::Connection
+            | Self::TransferEncoding
+            | Self::Te
+            | Self::Upgrade
+            | Self::KeepAlive
+            | Self::ProxyConnection
+            | Self::Http2Settings => true,
+            Self::Other | Self::Host | Self::ContentLength | Self::Expect => false,
+        }
+    }
 }
 
 // === impl Head ===
@@ -121,43 +136,54 @@ impl Kind {
 impl Head {
     /// The fields, as name, value and kind.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8], Kind)> {
-        self.lines.iter().map(|line| (self.name(line), self.value(line), line.kind))
+        match self {
+            Self::Lines(lines) => lines.fields(),
+            Self::Map(map) => Each { block: &[], lines: [].iter(), map: Some(map.iter()) },
+        }
     }
 
     /// The values of the fields of one kind.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &[u8]> {
-        self.lines.iter().filter(move |line| line.kind == kind).map(|line| self.value(line))
+        self.fields().filter(move |(_, _, other)| *other == kind).map(|(_, value, _)| value)
     }
 
     /// How many fields there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.lines.len()
+        match self {
+            Self::Lines(lines) => lines.count(),
+            Self::Map(map) => map.len(),
+        }
     }
 
-    /// How many bytes it takes.
+    /// How many bytes it takes as HTTP/1.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.block.len()
+        match self {
+            Self::Lines(lines) => lines.size(),
+            Self::Map(map) => map.iter().map(|(name, value)| lines::size(name, value)).sum(),
+        }
     }
 
     /// The first value of the field of this lower-case name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.lines.iter().find(|line| is_named(self.name(line), name)).map(|line| self.value(line))
+        self.fields().find(|(other, _, _)| is_named(other, name)).map(|(_, value, _)| value)
     }
 
-    /// A part of the block that shares its memory.
-    fn share(&self, part: &[u8]) -> Bytes {
-        self.block.slice_ref(part)
+    /// The lines of HTTP/1.
+    #[must_use]
+    pub fn lines(&self) -> Cow<'_, Lines> {
+        match self {
+            Self::Lines(lines) => Cow::Borrowed(lines),
+            Self::Map(map) => Cow::Owned(Lines::from(&**map)),
+        }
     }
+}
 
-    fn name(&self, line: &Line) -> &[u8] {
-        &self.block[line.start as usize..line.name_end as usize]
-    }
-
-    fn value(&self, line: &Line) -> &[u8] {
-        &self.block[line.value_start as usize..line.value_end as usize]
+impl Default for Head {
+    fn default() -> Self {
+        Self::Lines(Lines::default())
     }
 }
 
@@ -167,9 +193,25 @@ impl Fields for Head {
     }
 
     fn each(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
-        for line in self.lines.iter().filter(|line| is_named(self.name(line), name)) {
-            visit(self.value(line));
+        for (_, value, _) in self.fields().filter(|(other, _, _)| is_named(other, name)) {
+            visit(value);
         }
+    }
+}
+
+// === impl Each ===
+
+impl<'a> Iterator for Each<'a> {
+    type Item = (&'a [u8], &'a [u8], Kind);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(line) = self.lines.next() {
+            return Some((line.name(self.block), line.value(self.block), line.kind));
+        }
+        let (name, value) = self.map.as_mut()?.next()?;
+        let name = name.as_str().as_bytes();
+        Some((name, value.as_bytes(), Kind::of(name)))
     }
 }
 
