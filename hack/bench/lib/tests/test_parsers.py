@@ -2,6 +2,7 @@
 
 import unittest
 
+from lib import instructions
 from lib.load import read_h2load, read_wrk
 from lib.profile import read_counts
 
@@ -18,6 +19,23 @@ WRK_ERRORS = """  Socket errors: connect 1, read 2, write 3, timeout 4
 H2LOAD = """finished in 1.01s, 36663.00 req/s, 7.10MB/s
 requests: 36663 total, 36791 started, 36663 done, 36660 succeeded, 3 failed, 1 errored, 0 timeout
 status codes: 36660 2xx, 0 3xx, 2 4xx, 0 5xx
+"""
+
+CALLGRIND = """events: Ir
+summary: 60
+
+fl=(1) ???
+fn=(1) poll
+0 10
+cfn=(2) memcpy
+calls=3 0
+0 45
++2 5
+
+fn=(2)
+* 30
+fn=(3) poll
+12 15
 """
 
 
@@ -40,6 +58,9 @@ class Parsers(unittest.TestCase):
     def test_perf_stat(self):
         text = "1200;;raw_syscalls:sys_enter;100;100.00;;\n<not counted>;;syscalls:sys_enter_read;0;0.00;;\n\n"
         self.assertEqual(read_counts(text), {"raw_syscalls:sys_enter": 1200})
+
+    def test_callgrind(self):
+        self.assertEqual(instructions.read(CALLGRIND), {"poll": 30, "memcpy": 30})
 
 
 if __name__ == "__main__":

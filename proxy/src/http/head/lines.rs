@@ -3,7 +3,7 @@
 //! In: the block in which they came, and where in it each of them is; or the headers of HTTP/2. Out: the fields, and the
 //! pieces of the block that are written on as they are.
 
-use super::{Each, Kind};
+use super::{Each, Kind, is_named};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -52,9 +52,15 @@ impl Lines {
         Self { block, lines }
     }
 
-    /// The fields, as name, value and kind.
-    pub(super) fn fields(&self) -> Each<'_> {
+    /// The fields, one after the other.
+    pub(super) fn all(&self) -> Each<'_> {
         Each { block: &self.block, lines: self.lines.iter(), map: None }
+    }
+
+    /// The first value of the field of this lower-case name.
+    pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
+        let line = self.lines.iter().find(|line| is_named(line.name(&self.block), name))?;
+        Some(line.value(&self.block))
     }
 
     /// The names of the fields, and where the whole line of each is.

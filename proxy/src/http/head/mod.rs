@@ -28,12 +28,20 @@ pub enum Head {
     Map(Box<HeaderMap>),
 }
 
-/// The fields of a head, one after the other: one struct for both forms, so that looking at lines costs no branch for each.
+/// The fields of a head, one after the other, in either form. Each message of HTTP/1 is looked through a dozen times: so the
+/// lines come first, and what else is here is out of their way.
 #[derive(Debug)]
 struct Each<'a> {
     block: &'a [u8],
     lines: slice::Iter<'a, Line>,
     map: Option<header::Iter<'a, HeaderValue>>,
+}
+
+/// The values of the fields of one kind.
+#[derive(Debug)]
+struct OfKind<'a> {
+    kind: Kind,
+    all: Each<'a>,
 }
 
 /// The fields that a proxy has to know (RFC 9110, sections 6 and 7).
@@ -136,15 +144,19 @@ impl Kind {
 impl Head {
     /// The fields, as name, value and kind.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8], Kind)> {
-        match self {
-            Self::Lines(lines) => lines.fields(),
-            Self::Map(map) => Each { block: &[], lines: [].iter(), map: Some(map.iter()) },
-        }
+        self.all()
     }
 
     /// The values of the fields of one kind.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &[u8]> {
-        self.fields().filter(move |(_, _, other)| *other == kind).map(|(_, value, _)| value)
+        OfKind { kind, all: self.all() }
+    }
+
+    fn all(&self) -> Each<'_> {
+        match self {
+            Self::Lines(lines) => lines.all(),
+            Self::Map(map) => Each { block: &[], lines: [].iter(), map: Some(map.iter()) },
+        }
     }
 
     /// How many fields there are.
@@ -168,7 +180,10 @@ impl Head {
     /// The first value of the field of this lower-case name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.fields().find(|(other, _, _)| is_named(other, name)).map(|(_, value, _)| value)
+        match self {
+            Self::Lines(lines) => lines.get(name),
+            Self::Map(map) => map.get(name).map(HeaderValue::as_bytes),
+        }
     }
 
     /// The lines of HTTP/1.
@@ -201,17 +216,46 @@ impl Fields for Head {
 
 // === impl Each ===
 
+impl<'a> Each<'a> {
+    #[inline(never)] // out of the way of lines
+    fn next_of_map(&mut self) -> Option<(&'a [u8], &'a [u8], Kind)> {
+        let (name, value) = self.map.as_mut()?.next()?;
+        let name = name.as_str().as_bytes();
+        Some((name, value.as_bytes(), Kind::of(name)))
+    }
+}
+
 impl<'a> Iterator for Each<'a> {
     type Item = (&'a [u8], &'a [u8], Kind);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(line) = self.lines.next() {
-            return Some((line.name(self.block), line.value(self.block), line.kind));
+        match self.lines.next() {
+            Some(line) => Some((line.name(self.block), line.value(self.block), line.kind)),
+            None if self.map.is_none() => None,
+            None => self.next_of_map(),
         }
-        let (name, value) = self.map.as_mut()?.next()?;
-        let name = name.as_str().as_bytes();
-        Some((name, value.as_bytes(), Kind::of(name)))
+    }
+}
+
+// === impl OfKind ===
+
+impl<'a> Iterator for OfKind<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let Self { kind, all } = self;
+        if let Some(line) = all.lines.find(|line| line.kind == *kind) {
+            return Some(line.value(all.block));
+        }
+        all.map.as_ref()?;
+        while let Some((_, value, other)) = all.next_of_map() {
+            if other == *kind {
+                return Some(value);
+            }
+        }
+        None
     }
 }
 

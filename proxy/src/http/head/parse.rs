@@ -223,7 +223,7 @@ fn ends_are_whole(head: &[u8]) -> Result<(), Error> {
 
 /// The one Host of a request.
 fn host(lines: &Lines) -> Result<Option<Bytes>, Error> {
-    let mut hosts = lines.fields().filter(|(_, _, kind)| *kind == Kind::Host).map(|(_, value, _)| value);
+    let mut hosts = lines.all().filter(|(_, _, kind)| *kind == Kind::Host).map(|(_, value, _)| value);
     let host = hosts.next();
     if hosts.next().is_some() {
         return Err(Error::Syntax("there is more than one Host"));

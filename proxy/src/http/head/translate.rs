@@ -180,7 +180,7 @@ fn copied(head: &Head, hop: &Hop, edits: &[Edit]) -> HeaderMap {
             }
         }
         Head::Lines(lines) => {
-            for (name, value, kind) in lines.fields() {
+            for (name, value, kind) in lines.all() {
                 if !left_out(name, kind)
                     && let (Ok(name), Ok(value)) =
                         (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))

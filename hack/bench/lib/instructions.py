@@ -1,0 +1,76 @@
+"""How many instructions a request costs a program outside of the kernel: a count that noise does not touch.
+
+In: a program to run under valgrind; a load. Out: text. Nothing that is measured in time is true there.
+"""
+
+import collections
+import re
+import subprocess
+import time
+from pathlib import Path
+
+from .load import Load
+from .measure import Target
+
+# What runs under valgrind: Envoy's allocator does not, and of nginx there is one that is the backend.
+TARGETS = ("haproxy", "weft-off", "weft")
+SHOWN = 25
+WARM_UP = 3  # seconds
+
+
+def wrapped(program: str, name: str, folder: Path) -> str:
+    """A program that runs this one under valgrind; what is counted comes into the folder."""
+    wrapper = folder / f"{name}.valgrind"
+    command = f"valgrind -q --tool=callgrind --callgrind-out-file={folder}/{name}.callgrind.%p {program}"
+    wrapper.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
+    wrapper.chmod(0o755)
+    return str(wrapper)
+
+
+def counted(programs: dict[str, str], target: Target, load: Load, seconds: int, folder: Path) -> str:
+    """Runs a load, and tells what each request of it took."""
+    pids = target.process.family()
+    load.run(programs, target.port, WARM_UP)
+    control("--zero", pids)
+    for old in folder.glob("*.callgrind.*"):
+        old.unlink()
+    result = load.run(programs, target.port, seconds)
+    control("--dump", pids)
+    each: collections.Counter[str] = collections.Counter()
+    for dump in folder.glob("*.callgrind.*"):
+        each.update(read(dump.read_text(encoding="utf-8", errors="replace")))
+    requests = max(result["ok"], 1)
+    lines = [f"{count / requests:10,.0f}  {name[:110]}" for name, count in each.most_common(SHOWN)]
+    total = each.total() / requests
+    return f"Instructions per request outside of the kernel: {total:,.0f} (of {requests})\n" + "\n".join(lines) + "\n"
+
+
+def control(what: str, pids: list[int]) -> None:
+    """Tells those that run under valgrind to do something, and waits until they have: they do it on their way."""
+    for pid in pids:
+        subprocess.run(["callgrind_control", what, str(pid)], capture_output=True, check=False, timeout=60)
+    time.sleep(1)
+
+
+def read(text: str) -> dict[str, int]:
+    """Reads what callgrind has written: instructions by function, without those of the functions that it calls."""
+    names: dict[str, str] = {}
+    counts: collections.Counter[str] = collections.Counter()
+    current, of_call = "", False
+    for line in text.splitlines():
+        if named := re.match(r"(c?fn)=\((\d+)\)(?: (.*))?$", line):
+            kind, number, name = named.groups()
+            if name:
+                names[number] = name
+            if kind == "fn":
+                current = number
+        elif line.startswith("calls="):
+            of_call = True  # the next line has the cost of what is called
+        elif re.match(r"[-+*\d]", line):
+            if not of_call:
+                counts[current] += int(line.split()[1])
+            of_call = False
+    by_name: collections.Counter[str] = collections.Counter()
+    for number, count in counts.items():
+        by_name[names.get(number, number)] += count  # several may be called alike
+    return by_name
