@@ -173,7 +173,7 @@ impl Asked {
         let (parts, body) = request.into_parts();
         let ended = body.is_end_stream();
         let stream = Http2::new(None, Some(body));
-        let read = translate::request(parts).and_then(|request| {
+        let read = translate::request(&parts).and_then(|request| {
             let length = translate::length(&request.head)?;
             Ok((request, length))
         });

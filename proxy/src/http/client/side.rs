@@ -26,11 +26,11 @@ use std::task::{Context, Poll};
 /// The client's side.
 pub trait Client: Side {
     /// Takes an interim answer (1xx).
-    fn put_interim(&mut self, response: ResponseHead);
+    fn put_interim(&mut self, response: &ResponseHead);
     /// Takes the head of the answer, whose body ends as `framing` says.
-    fn put_head(&mut self, response: ResponseHead, edits: &[Edit], framing: Framing);
+    fn put_head(&mut self, response: &ResponseHead, edits: &[Edit], framing: Framing);
     /// Takes the agreement to another protocol; what follows has no framing.
-    fn put_upgrade(&mut self, response: ResponseHead, edits: &[Edit]);
+    fn put_upgrade(&mut self, response: &ResponseHead, edits: &[Edit]);
     /// Takes an answer of the proxy's own, the only one.
     fn put_own(&mut self, answer: Rendered);
     /// The client is to connect anew after this.
@@ -152,27 +152,27 @@ impl Http1Client {
 }
 
 impl Client for Http1Client {
-    fn put_interim(&mut self, response: ResponseHead) {
+    fn put_interim(&mut self, response: &ResponseHead) {
         if self.version == Version::HTTP_11 {
             let hop = hygiene::hop(&response.head, response.version);
-            write::informational(self.connection.output.small(), &response, &hop);
+            write::informational(self.connection.output.small(), response, &hop);
         }
     }
 
-    fn put_head(&mut self, response: ResponseHead, edits: &[Edit], framing: Framing) {
+    fn put_head(&mut self, response: &ResponseHead, edits: &[Edit], framing: Framing) {
         let hop = hygiene::hop(&response.head, response.version);
         let has_length = response.head.of_kind(Kind::ContentLength).next().is_some();
         let (own, outgoing) = self.own(response.status, has_length, framing);
-        write::response(self.connection.output.small(), &response, &hop, edits, own);
+        write::response(self.connection.output.small(), response, &hop, edits, own);
         self.connection.begin_body(outgoing);
         self.answered = true;
     }
 
-    fn put_upgrade(&mut self, response: ResponseHead, edits: &[Edit]) {
+    fn put_upgrade(&mut self, response: &ResponseHead, edits: &[Edit]) {
         let hop = hygiene::hop(&response.head, response.version);
         let agreed = response.head.of_kind(Kind::Upgrade).next().or(self.upgrade.as_deref());
         let own = write::Own { upgrade: agreed, without_length: true, ..write::Own::default() };
-        write::response(self.connection.output.small(), &response, &hop, edits, own);
+        write::response(self.connection.output.small(), response, &hop, edits, own);
         self.connection.tunnel();
         self.tunnel = true;
         self.answered = true;
@@ -190,7 +190,7 @@ impl Client for Http1Client {
         let edits: Vec<Edit> = fields.into_iter().map(|(name, value)| Edit::Add(name, value)).collect();
         // What was not read of the request would be taken for the next one.
         self.close |= !self.connection.is_drained();
-        self.put_head(response, &edits, Framing::Length(body.len() as u64));
+        self.put_head(&response, &edits, Framing::Length(body.len() as u64));
         self.connection.put(Frame::Data(body));
     }
 
@@ -269,19 +269,19 @@ impl Http2Client {
 }
 
 impl Client for Http2Client {
-    fn put_interim(&mut self, response: ResponseHead) {
+    fn put_interim(&mut self, response: &ResponseHead) {
         let hop = hygiene::hop(&response.head, response.version);
         // Where this fails the stream is gone, which `poll_gone` tells.
         let _ = self.respond.send_informational(translate::to_response(response, &hop, &[]));
     }
 
-    fn put_head(&mut self, response: ResponseHead, edits: &[Edit], framing: Framing) {
+    fn put_head(&mut self, response: &ResponseHead, edits: &[Edit], framing: Framing) {
         let hop = hygiene::hop(&response.head, response.version);
         let without_body = self.is_head || framing == Framing::Empty || matches!(response.status, 204 | 304);
         self.send(translate::to_response(response, &hop, edits), without_body);
     }
 
-    fn put_upgrade(&mut self, response: ResponseHead, edits: &[Edit]) {
+    fn put_upgrade(&mut self, response: &ResponseHead, edits: &[Edit]) {
         let hop = hygiene::hop(&response.head, response.version);
         let mut translated = translate::to_response(response, &hop, edits);
         // RFC 8441, section 5: the agreement is 200, and the key's echo means nothing here.

@@ -25,7 +25,7 @@ use crate::{
 };
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
-use http::{Method, StatusCode, response::Parts, uri::Scheme};
+use http::{Method, Response, StatusCode, uri::Scheme};
 use std::{
     fmt,
     future::Future,
@@ -232,7 +232,7 @@ impl Many {
                 let what = "HTTP/2 has no 101".to_owned(); // RFC 9113, section 8.6
                 return Poll::Ready(Err(Broken::Protocol(what)));
             }
-            return Poll::Ready(translated(interim.into_parts().0));
+            return Poll::Ready(translated(&interim));
         }
         let answer = ready!(Pin::new(future).poll(context));
         let (mut parts, body) = match answer {
@@ -250,13 +250,13 @@ impl Many {
         if let Some(handshake) = &agreed {
             handshake.agree(&mut parts.headers);
         }
-        let head = translated(parts)?;
+        let head = translated(&Response::from_parts(parts, ()))?;
         Poll::Ready(Ok(if agreed.is_some() { head.switching() } else { head }))
     }
 }
 
-fn translated(parts: Parts) -> Result<ResponseHead, Broken> {
-    translate::response(parts).map_err(|error| Broken::Protocol(error.to_string()))
+fn translated(response: &Response<()>) -> Result<ResponseHead, Broken> {
+    translate::response(response).map_err(|error| Broken::Protocol(error.to_string()))
 }
 
 fn begin_http1(connection: &mut Http1, sent: Sent<'_>) {

@@ -185,7 +185,7 @@ async fn await_head<C: Client>(
                         let flood = Broken::Protocol("the interim answers have no end".to_owned());
                         return Poll::Ready(broken(&flood, false));
                     }
-                    client.put_interim(head);
+                    client.put_interim(&head);
                 }
                 Poll::Ready(Ok(head)) => return Poll::Ready(Ok(Ok(head))),
                 Poll::Ready(Err(error)) => {

@@ -69,9 +69,8 @@ pub async fn relay<C: Client>(
         client.leave();
     }
     let edits = &admitted.changes.response;
-    let status = head.status;
-    let tunnel = status == 101;
-    if call.request.protocol.is_some() && !tunnel && (200..300).contains(&status) {
+    let tunnel = head.status == 101;
+    if call.request.protocol.is_some() && !tunnel && (200..300).contains(&head.status) {
         // To this client any 2xx would say that the endpoint agreed (RFC 8441, section 5).
         record.failed(Cause::BadAnswer);
         let text = "the endpoint answered, but did not change the protocol";
@@ -83,13 +82,14 @@ pub async fn relay<C: Client>(
             return Err(Cause::BadAnswer.into());
         }
         exchange.tunnel();
-        client.put_upgrade(head, edits);
+        client.put_upgrade(&head, edits);
         *replay = Replay::tunnel();
     } else {
         replay.settle(admitted.changes.mirror);
-        client.put_head(head, edits, framing);
+        client.put_head(&head, edits, framing);
     }
-    record.answered(status);
+    record.answered(head.status);
+    drop(head);
     let hold = tunnel.then(|| way::hold(worker, known, call, &admitted.way.side, endpoint.address()));
     let hold = hold.flatten();
     let mut course = Course {

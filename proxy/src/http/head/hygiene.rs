@@ -60,15 +60,24 @@ pub fn hop(head: &Head, version: Version) -> Hop {
 /// Whether a field concerns the connection only.
 #[must_use]
 pub fn is_hop_by_hop(head: &Head, name: &[u8], kind: Kind, hop: &Hop) -> bool {
-    // Whoever names Host or Content-Length in Connection would have it lost on the way.
-    let may_be_named = !matches!(kind, Kind::Host | Kind::ContentLength);
-    kind.is_of_connection()
-        || (hop.names_others
-            && may_be_named
-            && head
-                .of_kind(Kind::Connection)
-                .flat_map(elements)
-                .any(|option| option.eq_ignore_ascii_case(name)))
+    match kind {
+        Kind::Connection
+        | Kind::TransferEncoding
+        | Kind::Te
+        | Kind::Upgrade
+        | Kind::KeepAlive
+        | Kind::ProxyConnection
+        | Kind::Http2Settings => true,
+        // Whoever names one of these in Connection would have it lost on the way.
+        Kind::Host | Kind::ContentLength => false,
+        Kind::Expect | Kind::Other => {
+            hop.names_others
+                && head
+                    .of_kind(Kind::Connection)
+                    .flat_map(elements)
+                    .any(|option| option.eq_ignore_ascii_case(name))
+        }
+    }
 }
 
 /// Fields that decide about a message before its body comes: how it is framed, where it goes, who sent it, what it is.

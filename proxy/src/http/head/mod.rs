@@ -1,11 +1,10 @@
 //! The head of a message: what a request or an answer says before its body.
 //!
-//! In: bytes of HTTP/1, or the headers of HTTP/2. Out: one view of both, so that nothing behind it knows which engine
-//! read them. Each stays in the form in which it came, and goes on in that where the other side speaks the same version.
+//! In: bytes of HTTP/1, or the headers of HTTP/2. Out: one form of both, so that nothing behind it knows which engine
+//! read them. The lines stay in the block in which they came, and most are written on from there in one piece.
 
 pub mod framing;
 pub mod hygiene;
-pub mod lines;
 pub mod parse;
 #[cfg(test)]
 pub mod strategies;
@@ -15,33 +14,25 @@ pub mod write;
 
 use crate::middleware::Fields;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Version, header};
-use lines::{Line, Lines};
-use std::{borrow::Cow, slice};
+use http::{Method, Version};
 
-/// The fields of a head.
-#[derive(Clone, Debug)]
-pub enum Head {
-    /// As they came by HTTP/1.
-    Lines(Lines),
-    /// As they came by HTTP/2, without what it forbids. On the heap, so that the other is not as large.
-    Map(Box<HeaderMap>),
+/// The lines of a head, in the order in which they came.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    block: Bytes,
+    lines: Vec<Line>,
 }
 
-/// The fields of a head, one after the other, in either form. Each message of HTTP/1 is looked through a dozen times: so the
-/// lines come first, and what else is here is out of their way.
-#[derive(Debug)]
-struct Each<'a> {
-    block: &'a [u8],
-    lines: slice::Iter<'a, Line>,
-    map: Option<header::Iter<'a, HeaderValue>>,
-}
-
-/// The values of the fields of one kind.
-#[derive(Debug)]
-struct OfKind<'a> {
+/// One line, by its places in the block.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    /// The whole line, its end included.
+    start: u32,
+    end: u32,
+    name_end: u32,
+    value_start: u32,
+    value_end: u32,
     kind: Kind,
-    all: Each<'a>,
 }
 
 /// The fields that a proxy has to know (RFC 9110, sections 6 and 7).
@@ -123,20 +114,6 @@ impl Kind {
             _ => Self::Other,
         }
     }
-
-    /// Whether a field of this kind always concerns the connection only (RFC 9110, section 7.6.1).
-    fn is_of_connection(self) -> bool {
-        match self {
-            Self::Connection
-            | Self::TransferEncoding
-            | Self::Te
-            | Self::Upgrade
-            | Self::KeepAlive
-            | Self::ProxyConnection
-            | Self::Http2Settings => true,
-            Self::Other | Self::Host | Self::ContentLength | Self::Expect => false,
-        }
-    }
 }
 
 // === impl Head ===
@@ -144,61 +121,43 @@ impl Kind {
 impl Head {
     /// The fields, as name, value and kind.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8], Kind)> {
-        self.all()
+        self.lines.iter().map(|line| (self.name(line), self.value(line), line.kind))
     }
 
     /// The values of the fields of one kind.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &[u8]> {
-        OfKind { kind, all: self.all() }
-    }
-
-    fn all(&self) -> Each<'_> {
-        match self {
-            Self::Lines(lines) => lines.all(),
-            Self::Map(map) => Each { block: &[], lines: [].iter(), map: Some(map.iter()) },
-        }
+        self.lines.iter().filter(move |line| line.kind == kind).map(|line| self.value(line))
     }
 
     /// How many fields there are.
     #[must_use]
     pub fn count(&self) -> usize {
-        match self {
-            Self::Lines(lines) => lines.count(),
-            Self::Map(map) => map.len(),
-        }
+        self.lines.len()
     }
 
-    /// How many bytes it takes as HTTP/1.
+    /// How many bytes it takes.
     #[must_use]
     pub fn size(&self) -> usize {
-        match self {
-            Self::Lines(lines) => lines.size(),
-            Self::Map(map) => map.iter().map(|(name, value)| lines::size(name, value)).sum(),
-        }
+        self.block.len()
     }
 
     /// The first value of the field of this lower-case name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        match self {
-            Self::Lines(lines) => lines.get(name),
-            Self::Map(map) => map.get(name).map(HeaderValue::as_bytes),
-        }
+        self.lines.iter().find(|line| is_named(self.name(line), name)).map(|line| self.value(line))
     }
 
-    /// The lines of HTTP/1.
-    #[must_use]
-    pub fn lines(&self) -> Cow<'_, Lines> {
-        match self {
-            Self::Lines(lines) => Cow::Borrowed(lines),
-            Self::Map(map) => Cow::Owned(Lines::from(&**map)),
-        }
+    /// A part of the block that shares its memory.
+    fn share(&self, part: &[u8]) -> Bytes {
+        self.block.slice_ref(part)
     }
-}
 
-impl Default for Head {
-    fn default() -> Self {
-        Self::Lines(Lines::default())
+    fn name(&self, line: &Line) -> &[u8] {
+        &self.block[line.start as usize..line.name_end as usize]
+    }
+
+    fn value(&self, line: &Line) -> &[u8] {
+        &self.block[line.value_start as usize..line.value_end as usize]
     }
 }
 
@@ -208,54 +167,9 @@ impl Fields for Head {
     }
 
     fn each(&self, name: &str, visit: &mut dyn FnMut(&[u8])) {
-        for (_, value, _) in self.fields().filter(|(other, _, _)| is_named(other, name)) {
-            visit(value);
+        for line in self.lines.iter().filter(|line| is_named(self.name(line), name)) {
+            visit(self.value(line));
         }
-    }
-}
-
-// === impl Each ===
-
-impl<'a> Each<'a> {
-    #[inline(never)] // out of the way of lines
-    fn next_of_map(&mut self) -> Option<(&'a [u8], &'a [u8], Kind)> {
-        let (name, value) = self.map.as_mut()?.next()?;
-        let name = name.as_str().as_bytes();
-        Some((name, value.as_bytes(), Kind::of(name)))
-    }
-}
-
-impl<'a> Iterator for Each<'a> {
-    type Item = (&'a [u8], &'a [u8], Kind);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.lines.next() {
-            Some(line) => Some((line.name(self.block), line.value(self.block), line.kind)),
-            None if self.map.is_none() => None,
-            None => self.next_of_map(),
-        }
-    }
-}
-
-// === impl OfKind ===
-
-impl<'a> Iterator for OfKind<'a> {
-    type Item = &'a [u8];
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        let Self { kind, all } = self;
-        if let Some(line) = all.lines.find(|line| line.kind == *kind) {
-            return Some(line.value(all.block));
-        }
-        all.map.as_ref()?;
-        while let Some((_, value, other)) = all.next_of_map() {
-            if other == *kind {
-                return Some(value);
-            }
-        }
-        None
     }
 }
 

@@ -4,10 +4,7 @@
 //! In: bytes that begin with a head, and how large it may be. Out: the head and its size, or that more is needed, or
 //! what is wrong with it.
 
-use super::{
-    Head, Kind, RequestHead, ResponseHead, is_host,
-    lines::{Line, Lines},
-};
+use super::{Head, Kind, Line, RequestHead, ResponseHead, is_host};
 use bytes::{Bytes, BytesMut};
 use http::{Method, Version};
 use httparse::{Header, Status};
@@ -65,11 +62,10 @@ pub fn request(buffer: &mut BytesMut, bounds: Bounds) -> Result<Option<RequestHe
     let Some(Scanned { first: (method, target), version, lines, size }) = scanned? else { return Ok(None) };
     let block = buffer.split_to(size).freeze();
     let (target, authority) = origin_form(block.slice(target.0 as usize..target.1 as usize), &method)?;
-    let lines = Lines::new(block, lines);
+    let head = Head { block, lines };
     // More than one Host is refused also where a URL makes it meaningless.
-    let named = host(&lines)?;
+    let named = host(&head)?;
     let host = authority.or(named); // RFC 9112, 3.2.2: the URL's wins
-    let head = Head::Lines(lines);
     Ok(Some(RequestHead { method, target, version, host, protocol: None, size, head }))
 }
 
@@ -104,7 +100,7 @@ pub fn response(buffer: &mut BytesMut, bounds: Bounds) -> Result<Option<Response
     let Some(Scanned { first: (status, reason), version, lines, size }) = scanned? else { return Ok(None) };
     let block = buffer.split_to(size).freeze();
     let reason = block.slice(reason.0 as usize..reason.1 as usize);
-    Ok(Some(ResponseHead { status, reason, version, head: Head::Lines(Lines::new(block, lines)) }))
+    Ok(Some(ResponseHead { status, reason, version, head: Head { block, lines } }))
 }
 
 fn scan_response<'a>(
@@ -222,8 +218,8 @@ fn ends_are_whole(head: &[u8]) -> Result<(), Error> {
 }
 
 /// The one Host of a request.
-fn host(lines: &Lines) -> Result<Option<Bytes>, Error> {
-    let mut hosts = lines.all().filter(|(_, _, kind)| *kind == Kind::Host).map(|(_, value, _)| value);
+fn host(head: &Head) -> Result<Option<Bytes>, Error> {
+    let mut hosts = head.of_kind(Kind::Host);
     let host = hosts.next();
     if hosts.next().is_some() {
         return Err(Error::Syntax("there is more than one Host"));
@@ -232,7 +228,7 @@ fn host(lines: &Lines) -> Result<Option<Bytes>, Error> {
     if !is_host(host) {
         return Err(Error::Syntax("the Host is not a host"));
     }
-    Ok(Some(lines.share(host)))
+    Ok(Some(head.share(host)))
 }
 
 /// A target as an endpoint wants it: path and query, or `*`; with the authority where the client sent a whole URL.

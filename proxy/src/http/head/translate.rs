@@ -2,14 +2,13 @@
 //!
 //! In: headers of HTTP/2, or a head with the changes that the way asks for. Out: the other. What HTTP/2 forbids (fields
 //! of the connection) is refused or left out; cookies that came in several lines are joined (RFC 9113, section 8.2.3).
-//! Headers that came by HTTP/2 and go on by it are not written out in between.
 
-use super::{Head, Kind, RequestHead, ResponseHead, hygiene, hygiene::Hop, is_host, write};
+use super::{Head, Kind, Line, RequestHead, ResponseHead, hygiene, hygiene::Hop, is_host, write};
 use crate::middleware::Edit;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, request,
-    response,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header,
+    request::Parts,
     uri::{Authority, PathAndQuery, Scheme},
 };
 
@@ -34,48 +33,47 @@ pub enum Error {
 ///
 /// # Errors
 /// Where it cannot be forwarded.
-pub fn request(parts: request::Parts) -> Result<RequestHead, Error> {
-    let request::Parts { method, uri, headers, extensions, .. } = parts;
-    let target = match (uri.path_and_query(), &method) {
+pub fn request(parts: &Parts) -> Result<RequestHead, Error> {
+    let target = match (parts.uri.path_and_query(), &parts.method) {
         (Some(target), _) if target.as_str().starts_with('/') => target.as_str(),
         (Some(target), &Method::OPTIONS) if target.as_str() == "*" => "*",
         (_, &Method::CONNECT) => "",
         _ => return Err(Error::Target),
     };
-    let authority = uri.authority().map(Authority::as_str);
-    let mut both = BytesMut::with_capacity(target.len() + authority.map_or(0, str::len));
-    both.put_slice(target.as_bytes());
-    both.put_slice(authority.unwrap_or_default().as_bytes());
-    let mut both = both.freeze();
-    let target = both.split_to(target.len());
-    let authority = authority.map(|_| both);
-    let head = head(headers)?;
+    let authority = parts.uri.authority().map(Authority::as_str);
+    let ([target, authority], head) = head([target, authority.unwrap_or_default()], &parts.headers)?;
+    let authority = parts.uri.authority().map(|_| authority);
     let mut named = head.of_kind(Kind::Host);
     let host = match (authority, named.next(), named.next()) {
         (Some(authority), None, None) => Some(authority),
         (Some(authority), Some(host), None) if authority.eq_ignore_ascii_case(host) => Some(authority),
         (None, None, None) => None,
-        (None, Some(host), None) => Some(Bytes::copy_from_slice(host)),
+        (None, Some(host), None) => Some(head.share(host)),
         (_, _, _) => return Err(Error::Host),
     };
     drop(named);
     if host.as_ref().is_some_and(|host| !is_host(host)) {
         return Err(Error::Host);
     }
-    let protocol = extensions.get::<h2::ext::Protocol>();
+    let protocol = parts.extensions.get::<h2::ext::Protocol>();
     let protocol = protocol.map(|protocol| Bytes::copy_from_slice(protocol.as_str().as_bytes()));
-    let size = head.size() + target.len();
-    Ok(RequestHead { method, target, version: Version::HTTP_2, host, protocol, size, head })
+    let size = head.block.len() + target.len();
+    let (method, version) = (parts.method.clone(), Version::HTTP_2);
+    Ok(RequestHead { method, target, version, host, protocol, size, head })
 }
 
 /// The head of an answer that came by HTTP/2.
 ///
 /// # Errors
 /// Where it cannot be forwarded.
-pub fn response(parts: response::Parts) -> Result<ResponseHead, Error> {
-    let response::Parts { status, headers, .. } = parts;
-    let (status, reason, version) = (status.as_u16(), Bytes::new(), Version::HTTP_2);
-    Ok(ResponseHead { status, reason, version, head: head(headers)? })
+pub fn response(response: &Response<()>) -> Result<ResponseHead, Error> {
+    let ([], head) = head([], response.headers())?;
+    Ok(ResponseHead {
+        status: response.status().as_u16(),
+        reason: Bytes::new(),
+        version: Version::HTTP_2,
+        head,
+    })
 }
 
 /// The length that a message that came by HTTP/2 says it has.
@@ -92,30 +90,65 @@ pub fn length(head: &Head) -> Result<Option<u64>, Error> {
     }
 }
 
-/// Headers that may be forwarded.
-fn head(mut headers: HeaderMap) -> Result<Head, Error> {
-    for (name, value) in &headers {
-        match Kind::of(name.as_str().as_bytes()) {
+/// The lines of HTTP/2 headers; and what belongs to them, which shares their memory.
+fn head<const COUNT: usize>(
+    before: [&str; COUNT],
+    headers: &HeaderMap,
+) -> Result<([Bytes; COUNT], Head), Error> {
+    let size = before.iter().map(|text| text.len()).sum::<usize>()
+        + headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
+    let mut block = BytesMut::with_capacity(size);
+    before.iter().for_each(|text| block.put_slice(text.as_bytes()));
+    let begin = block.len();
+    let mut lines = Vec::with_capacity(headers.len());
+    for (name, value) in headers {
+        let kind = Kind::of(name.as_str().as_bytes());
+        match kind {
             Kind::Connection
             | Kind::KeepAlive
             | Kind::ProxyConnection
             | Kind::TransferEncoding
-            | Kind::Upgrade => return Err(Error::ConnectionField),
+            | Kind::Upgrade => {
+                return Err(Error::ConnectionField);
+            }
             Kind::Te if value != "trailers" => return Err(Error::ConnectionField),
-            Kind::Te
-            | Kind::Other
-            | Kind::Host
-            | Kind::ContentLength
-            | Kind::Http2Settings
-            | Kind::Expect => {}
+            _ if *name == header::COOKIE => {}
+            _ => push(&mut block, begin, &mut lines, name, value.as_bytes(), kind),
         }
     }
-    let cookies: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if cookies.len() > 1 {
-        let joined = HeaderValue::try_from(cookies.join(&b"; "[..])).map_err(|_| Error::Target)?;
-        headers.insert(header::COOKIE, joined);
+    let mut cookies = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+    if let Some(first) = cookies.next() {
+        let joined = cookies.fold(first.to_vec(), |mut joined, cookie| {
+            joined.extend_from_slice(b"; ");
+            joined.extend_from_slice(cookie);
+            joined
+        });
+        push(&mut block, begin, &mut lines, &header::COOKIE, &joined, Kind::Other);
     }
-    Ok(Head::Map(Box::new(headers)))
+    let mut block = block.freeze();
+    let before = before.map(|text| block.split_to(text.len()));
+    Ok((before, Head { block, lines }))
+}
+
+/// Writes a line, whose places count from `begin`.
+fn push(
+    block: &mut BytesMut,
+    begin: usize,
+    lines: &mut Vec<Line>,
+    name: &HeaderName,
+    value: &[u8],
+    kind: Kind,
+) {
+    let place = |block: &BytesMut| u32::try_from(block.len() - begin).unwrap_or(u32::MAX);
+    let start = place(block);
+    block.put_slice(name.as_str().as_bytes());
+    let name_end = place(block);
+    block.put_slice(b": ");
+    let value_start = place(block);
+    block.put_slice(value);
+    let value_end = place(block);
+    block.put_slice(b"\r\n");
+    lines.push(Line { start, end: place(block), name_end, value_start, value_end, kind });
 }
 
 /// A request for an endpoint that speaks HTTP/2.
@@ -143,7 +176,7 @@ pub fn to_request(
     *translated.uri_mut() = uri;
     *translated.version_mut() = Version::HTTP_2;
     let headers = translated.headers_mut();
-    *headers = copied(&request.head, hop, edits);
+    fill(headers, &request.head, hop, edits);
     headers.remove(header::HOST); // it is the authority
     if hop.trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -153,62 +186,24 @@ pub fn to_request(
 
 /// An answer for a client that speaks HTTP/2.
 #[must_use]
-pub fn to_response(response: ResponseHead, hop: &Hop, edits: &[Edit]) -> Response<()> {
-    let ResponseHead { status, reason: _, version: _, head } = response;
+pub fn to_response(response: &ResponseHead, hop: &Hop, edits: &[Edit]) -> Response<()> {
     let mut translated = Response::new(());
-    *translated.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    *translated.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
     *translated.version_mut() = Version::HTTP_2;
-    *translated.headers_mut() = match head {
-        Head::Map(map) => changed(*map, edits),
-        Head::Lines(_) => copied(&head, hop, edits),
-    };
+    fill(translated.headers_mut(), &response.head, hop, edits);
     translated
 }
 
-/// The headers of HTTP/2 that say what a head says, with the changes.
-fn copied(head: &Head, hop: &Hop, edits: &[Edit]) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(head.count() + edits.len());
-    let left_out =
-        |name: &[u8], kind| hygiene::is_hop_by_hop(head, name, kind, hop) || write::is_edited(name, edits);
-    match head {
-        Head::Map(map) => {
-            for (name, value) in &**map {
-                let bytes = name.as_str().as_bytes();
-                if !left_out(bytes, Kind::of(bytes)) {
-                    headers.append(name.clone(), value.clone());
-                }
-            }
+fn fill(headers: &mut HeaderMap, head: &Head, hop: &Hop, edits: &[Edit]) {
+    headers.reserve(head.count() + edits.len());
+    for (name, value, kind) in head.fields() {
+        if hygiene::is_hop_by_hop(head, name, kind, hop) || write::is_edited(name, edits) {
+            continue;
         }
-        Head::Lines(lines) => {
-            for (name, value, kind) in lines.all() {
-                if !left_out(name, kind)
-                    && let (Ok(name), Ok(value)) =
-                        (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
-                {
-                    headers.append(name, value);
-                }
-            }
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
         }
     }
-    add(&mut headers, edits);
-    headers
-}
-
-/// The same headers with the changes.
-fn changed(mut headers: HeaderMap, edits: &[Edit]) -> HeaderMap {
-    let goes = |name: &&HeaderName| {
-        let bytes = name.as_str().as_bytes();
-        Kind::of(bytes).is_of_connection() || write::is_edited(bytes, edits)
-    };
-    let gone: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
-    for name in gone {
-        headers.remove(name);
-    }
-    add(&mut headers, edits);
-    headers
-}
-
-fn add(headers: &mut HeaderMap, edits: &[Edit]) {
     for (name, value) in write::added(edits) {
         headers.append(name.clone(), value.clone());
     }

@@ -3,7 +3,7 @@
 //! In: a head, the changes that the way asks for, and what the connection's own fields shall say. Out: bytes. Lines that
 //! nobody changes are copied as they came, in runs, so that their spelling and order stay.
 
-use super::{Head, Kind, RequestHead, ResponseHead, hygiene, hygiene::Hop, is_named, lines::Lines};
+use super::{Head, Kind, RequestHead, ResponseHead, hygiene, hygiene::Hop, is_named};
 use crate::middleware::{Edit, begins};
 use bytes::{BufMut, BytesMut};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -37,7 +37,7 @@ pub fn request(
     own: Own<'_>,
 ) {
     let method = if request.protocol.is_some() { Method::GET.as_str() } else { request.method.as_str() };
-    out.reserve(request.head.size() + 256);
+    out.reserve(request.head.block.len() + 256);
     out.put_slice(method.as_bytes());
     out.put_u8(b' ');
     out.put_slice(target);
@@ -53,7 +53,7 @@ pub fn request(
 
 /// Writes the head of an answer.
 pub fn response(out: &mut BytesMut, response: &ResponseHead, hop: &Hop, edits: &[Edit], own: Own<'_>) {
-    out.reserve(response.head.size() + 256);
+    out.reserve(response.head.block.len() + 256);
     status_line(out, response.status, &response.reason);
     lines(out, &response.head, hop, edits, own, false);
 }
@@ -85,23 +85,24 @@ fn status_line(out: &mut BytesMut, status: u16, reason: &[u8]) {
 fn lines(out: &mut BytesMut, head: &Head, hop: &Hop, edits: &[Edit], own: Own<'_>, without_host: bool) {
     // Lines that stay and lie side by side are copied in one piece.
     let mut run: Option<(usize, usize)> = None;
-    let lines = head.lines();
-    for (name, kind, (start, end)) in lines.places() {
-        let stays = match kind {
+    for each in &head.lines {
+        let name = head.name(each);
+        let stays = match each.kind {
             Kind::Other => !is_edited(name, edits),
             Kind::Host => !without_host && !is_edited(name, edits),
             Kind::ContentLength => !own.without_length && own.length.is_none() && !own.chunked,
             _ => true,
-        } && !hygiene::is_hop_by_hop(head, name, kind, hop);
+        } && !hygiene::is_hop_by_hop(head, name, each.kind, hop);
+        let (start, end) = (each.start as usize, each.end as usize);
         run = match (run, stays) {
             (Some((from, to)), true) if to == start => Some((from, end)),
             (before, stays) => {
-                copy(out, &lines, before);
+                copy(out, head, before);
                 stays.then_some((start, end))
             }
         };
     }
-    copy(out, &lines, run);
+    copy(out, head, run);
     for (name, value) in added(edits) {
         line(out, name.as_str().as_bytes(), value.as_bytes());
     }
@@ -109,9 +110,9 @@ fn lines(out: &mut BytesMut, head: &Head, hop: &Hop, edits: &[Edit], own: Own<'_
     out.put_slice(b"\r\n");
 }
 
-fn copy(out: &mut BytesMut, lines: &Lines, run: Option<(usize, usize)>) {
-    if let Some(run) = run {
-        out.put_slice(lines.piece(run));
+fn copy(out: &mut BytesMut, head: &Head, run: Option<(usize, usize)>) {
+    if let Some((start, end)) = run {
+        out.put_slice(&head.block[start..end]);
     }
 }
 
