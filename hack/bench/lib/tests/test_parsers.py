@@ -24,17 +24,17 @@ status codes: 36660 2xx, 0 3xx, 2 4xx, 0 5xx
 CALLGRIND = """events: Ir
 summary: 60
 
-fl=(1) ???
-fn=(1) poll
+fl=???
+fn=poll
 0 10
-cfn=(2) memcpy
+cfn=memcpy
 calls=3 0
 0 45
 +2 5
 
-fn=(2)
+fn=memcpy
 * 30
-fn=(3) poll
+fn=poll
 12 15
 """
 
