@@ -1,7 +1,9 @@
-//! The doorway by which `fuzz/` reaches what reads HTTP/1: nothing else uses it.
+//! The doorway by which `fuzz/` reaches what reads HTTP: nothing else uses it.
 //!
 //! In: bytes, in the pieces in which they arrive. Out: what they are read as, in a form that can be compared: however bytes
 //! are cut they are the same, and what is written of a head is read as the same head.
+
+pub use super::http2::fuzz::http2;
 
 use super::{
     head::{

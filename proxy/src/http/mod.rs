@@ -7,17 +7,19 @@
 //! head/      heads: parsed, checked, changed, written
 //! exchange/  admit -> wait -> try, and again -> relay
 //! endpoint/  connections to endpoints, kept and opened
-//! wire/      bodies as frames, over HTTP/1, HTTP/2 or without framing
+//! wire/      bodies as frames, over HTTP/1 or without framing
+//! http2/     connections and streams of HTTP/2, to clients and to endpoints
 //! ```
 //!
-//! Everything of a connection happens on one thread. HTTP/1 is read by `httparse` and framed here, for what a mesh adds to
-//! a request is mostly the cost of its HTTP/1; HTTP/2 is the `h2` library's.
+//! Everything of a connection happens on one thread. The lines of HTTP/1 are read by `httparse`; framing is done here for both
+//! versions, for what a mesh adds to a request is mostly the cost of that.
 
 mod client;
 mod endpoint;
 mod exchange;
 pub mod fuzz;
 mod head;
+mod http2;
 mod mirror;
 mod wire;
 

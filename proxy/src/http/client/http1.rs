@@ -15,12 +15,13 @@ use crate::{
         Worker,
         exchange::{self, Call, Known, exchange},
         head::{RequestHead, framing, hygiene, parse, parse::Bounds},
-        wire::{alarm::Alarm, http1::Http1, rewound::Rewound, stream::Stream},
+        http2::PREFACE,
+        wire::{alarm::Alarm, http1::Http1, stream::Stream},
     },
     middleware::Answer,
     route::Route,
 };
-use bytes::Bytes;
+use bytes::BytesMut;
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
@@ -33,8 +34,6 @@ use weft_contract::policy::RequestLimits;
 
 /// How long a client that connected just before its listener went may still send its first request.
 const FIRST: Duration = Duration::from_millis(500);
-/// With what a connection of HTTP/2 begins (RFC 9113, section 3.4).
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What came next on a connection.
 enum Came {
@@ -66,8 +65,7 @@ pub async fn serve(worker: &Arc<Worker>, known: Arc<Known>, tcp: TcpStream) {
         connection = match turn.await {
             Turn::Next(next) => next,
             Turn::Http2(before, stream) => {
-                let io = Rewound::new(before, stream);
-                return Box::pin(http2::serve(worker, known, io)).await; // large, and few
+                return Box::pin(http2::serve(worker, known, stream, before)).await; // large, and few
             }
             Turn::End => return,
         };
@@ -108,7 +106,7 @@ async fn rest(
 /// How the connection goes on after one turn.
 enum Turn {
     Next(Box<Http1>),
-    Http2(Bytes, Stream),
+    Http2(BytesMut, Stream),
     End,
 }
 
@@ -124,7 +122,7 @@ async fn turn(
     let limits = route.map(|route| route.policy.limits.clone()).unwrap_or_default();
     let request = match read(&mut connection, alarm, &limits, first).await {
         Came::Request(request) => request,
-        Came::Http2 => return Turn::Http2(connection.input.split().freeze(), connection.stream),
+        Came::Http2 => return Turn::Http2(connection.input.split(), connection.stream),
         Came::Nothing => return Turn::End,
         Came::Refused(answer) => return refuse(worker, known, connection, answer).await,
     };
@@ -152,7 +150,7 @@ async fn turn(
     match client.finish() {
         Next::Request(connection) => Turn::Next(connection),
         Next::Linger(connection) => {
-            linger(connection.stream).await;
+            linger(connection.stream, u64::MAX).await;
             Turn::End
         }
         Next::Close => Turn::End,
@@ -221,7 +219,7 @@ async fn refuse(worker: &Worker, known: &Known, connection: Box<Http1>, answer: 
     tracing::debug!(client = %known.client.address, flag = answer.cause.flag(), text = %answer.text, "refused");
     let mut client = Http1Client::unread(connection);
     if exchange::refuse(worker, known, &mut client, &answer).await {
-        linger(client.connection.stream).await;
+        linger(client.connection.stream, u64::MAX).await;
     }
     Turn::End
 }

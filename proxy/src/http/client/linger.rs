@@ -15,11 +15,16 @@ const LINGER: Duration = Duration::from_secs(2);
 /// What is read away at once.
 const AWAY: usize = 16 * 1024;
 
-pub(super) async fn linger(mut stream: Stream) {
+/// Reads away what comes for a while, but at most so many bytes.
+pub(super) async fn linger(mut stream: Stream, most: u64) {
     let read_away = async {
         stream.shutdown().await?;
         let mut away = vec![0; AWAY];
-        while stream.read(&mut away).await? > 0 {}
+        let mut left = most;
+        while left > 0 {
+            let read = stream.read(&mut away).await?;
+            left = if read == 0 { 0 } else { left.saturating_sub(read as u64) };
+        }
         std::io::Result::Ok(())
     };
     // However that went, the connection is closed now.

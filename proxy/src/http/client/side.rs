@@ -8,19 +8,18 @@ use crate::{
             Kind, RequestHead, ResponseHead,
             framing::Framing,
             hygiene::{self, Hop},
-            translate, write,
+            write,
         },
+        http2::{self, Reason, Stream},
         wire::{
             Broken, Frame, Side,
             http1::{Http1, Outgoing},
-            http2::Http2,
         },
     },
     middleware::{Edit, Rendered},
 };
-use bytes::Bytes;
-use h2::{Reason, server::SendResponse};
-use http::{Method, Response, StatusCode, Version};
+use bytes::{Bytes, BytesMut};
+use http::{Method, Version};
 use std::task::{Context, Poll};
 
 /// The client's side.
@@ -238,8 +237,7 @@ impl Side for Http1Client {
 /// A client that speaks HTTP/2: one stream.
 #[derive(Debug)]
 pub struct Http2Client {
-    respond: SendResponse<Bytes>,
-    stream: Http2,
+    stream: Stream,
     is_head: bool,
     answered: bool,
 }
@@ -249,57 +247,45 @@ pub struct Http2Client {
 impl Http2Client {
     /// The side of a client that has sent this request.
     #[must_use]
-    pub fn new(respond: SendResponse<Bytes>, stream: Http2, request: &RequestHead) -> Self {
-        Self { respond, stream, is_head: request.method == Method::HEAD, answered: false }
+    pub fn new(stream: Stream, request: &RequestHead) -> Self {
+        Self { stream, is_head: request.method == Method::HEAD, answered: false }
     }
 
     /// The side of a client whose request cannot even be read.
     #[must_use]
-    pub fn unread(respond: SendResponse<Bytes>, stream: Http2) -> Self {
-        Self { respond, stream, is_head: false, answered: false }
+    pub fn unread(stream: Stream) -> Self {
+        Self { stream, is_head: false, answered: false }
     }
 
-    fn send(&mut self, response: Response<()>, without_body: bool) {
+    /// Puts the head; what it is, `write` writes.
+    fn put(&mut self, without_body: bool, write: impl FnOnce(&mut BytesMut)) {
         self.answered = true;
-        // Where this fails the stream is gone, which `poll_gone` tells.
-        if let Ok(send) = self.respond.send_response(response, without_body) {
-            self.stream.send = (!without_body).then_some(send);
-        }
+        self.stream.send_head(without_body, write);
     }
 }
 
 impl Client for Http2Client {
     fn put_interim(&mut self, response: &ResponseHead) {
         let hop = hygiene::hop(&response.head, response.version);
-        // Where this fails the stream is gone, which `poll_gone` tells.
-        let _ = self.respond.send_informational(translate::to_response(response, &hop, &[]));
+        self.stream.send_interim(|out| http2::response(out, response, &hop, &[]));
     }
 
     fn put_head(&mut self, response: &ResponseHead, edits: &[Edit], framing: Framing) {
         let hop = hygiene::hop(&response.head, response.version);
         let without_body = self.is_head || framing == Framing::Empty || matches!(response.status, 204 | 304);
-        self.send(translate::to_response(response, &hop, edits), without_body);
+        self.put(without_body, |out| http2::response(out, response, &hop, edits));
     }
 
     fn put_upgrade(&mut self, response: &ResponseHead, edits: &[Edit]) {
         let hop = hygiene::hop(&response.head, response.version);
-        let mut translated = translate::to_response(response, &hop, edits);
-        // RFC 8441, section 5: the agreement is 200, and the key's echo means nothing here.
-        *translated.status_mut() = StatusCode::OK;
-        translated.headers_mut().remove("sec-websocket-accept");
-        self.send(translated, false);
+        self.put(false, |out| http2::agreement(out, response, &hop, edits));
     }
 
     fn put_own(&mut self, answer: Rendered) {
         let Rendered { status, fields, body } = answer;
         let body = Bytes::from(body.unwrap_or_default());
-        let mut response = Response::new(());
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in fields {
-            response.headers_mut().append(name, value);
-        }
         let without_body = self.is_head || body.is_empty();
-        self.send(response, without_body);
+        self.put(without_body, |out| http2::own(out, status, &fields));
         if !without_body {
             self.stream.put(Frame::Data(body));
             self.stream.put(Frame::End);
@@ -313,19 +299,11 @@ impl Client for Http2Client {
     }
 
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        match &mut self.stream.send {
-            Some(send) => send.poll_reset(context).map(drop),
-            None if !self.answered => self.respond.poll_reset(context).map(drop),
-            None => Poll::Pending,
-        }
+        self.stream.poll_failed(context)
     }
 
     fn abort(&mut self) {
-        if self.answered {
-            self.stream.reset(Reason::INTERNAL_ERROR);
-        } else {
-            self.respond.send_reset(Reason::INTERNAL_ERROR);
-        }
+        self.stream.reset(Reason::INTERNAL_ERROR);
     }
 }
 

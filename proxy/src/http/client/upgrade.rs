@@ -3,14 +3,14 @@
 //! In: a request. Out: which protocol it asks an endpoint for; or, where it asks for HTTP/2 (`Upgrade: h2c`), the bytes
 //! with which a connection of HTTP/2 would have said the same.
 //!
-//! RFC 7540, section 3.2: after a 101 the connection is HTTP/2, and the request is its stream 1. `h2` knows connections
-//! that begin with the preface only, so it is shown one: the preface and the settings that the client sends behind the
+//! RFC 7540, section 3.2: after a 101 the connection is HTTP/2, and the request is its stream 1. The engine knows
+//! connections that begin with the preface only, so it is shown one: the preface and the settings that the client sends behind the
 //! 101, then the request itself as a frame. The client's own settings come first for they are the ones that are to be
 //! acknowledged: those of `HTTP2-Settings` never are, and some clients (curl) end a connection that does.
 
-use super::http1::PREFACE;
 use crate::http::{
     head::{Kind, RequestHead, elements, framing::Framing, hygiene::Hop},
+    http2::PREFACE,
     wire::{Side, http1::Http1},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -48,7 +48,7 @@ pub(super) enum Agreed {
     /// It is served as it came. A request with a body is, as the RFC allows.
     No,
     /// The connection is HTTP/2, and shall be read as if it had begun with these bytes.
-    Http2(Bytes),
+    Http2(BytesMut),
     /// The client was told so, and then spoke something else.
     Broken,
 }
@@ -70,7 +70,7 @@ pub(super) async fn h2c(
     let Ok(Some(mut as_if)) = begun.await else { return Agreed::Broken };
     as_if.extend_from_slice(&headers);
     as_if.extend_from_slice(&connection.input.split());
-    Agreed::Http2(as_if.freeze())
+    Agreed::Http2(as_if)
 }
 
 /// The request as frames of HTTP/2, where it asks for that.

@@ -1,4 +1,4 @@
-//! What a connection is read as after `Upgrade: h2c` is what the `h2` library reads.
+//! What a connection is read as after `Upgrade: h2c`.
 
 use super::*;
 use crate::http::{
@@ -6,8 +6,8 @@ use crate::http::{
         framing, hygiene,
         parse::{self, Bounds},
         strategies::request_head,
-        translate,
     },
+    http2::{Connection, Ours},
     wire::stream::Stream,
 };
 use http::{Method, Version};
@@ -33,15 +33,15 @@ fn read(head: &[u8]) -> (RequestHead, Hop) {
     (request, hop)
 }
 
-/// The request that `h2` reads from these bytes.
+/// The request that these bytes are.
 async fn decoded(bytes: &[u8]) -> RequestHead {
-    let (mut near, far) = tokio::io::duplex(1024 * 1024);
-    near.write_all(bytes).await.unwrap();
-    let mut connection = h2::server::handshake(far).await.unwrap();
-    let (request, _) = connection.accept().await.unwrap().unwrap();
-    let (parts, body) = request.into_parts();
-    assert!(body.is_end_stream());
-    translate::request(&parts).unwrap()
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let ours = Ours { stream_window: 65_535, connection_window: 65_535, head_bytes: 256 * 1024, streams: 1 };
+    let mut connection = Connection::server(ours, Stream::Plain(socket), BytesMut::from(bytes));
+    let asked = poll_fn(|context| connection.poll_accept(context)).await.unwrap();
+    assert!(asked.ends);
+    asked.request.unwrap().0
 }
 
 fn head(lines: &str) -> Vec<u8> {
@@ -134,7 +134,7 @@ proptest! {
         head.extend_from_slice(format!("x-long: {}\r\n\r\n", "v".repeat(long)).as_bytes());
         let (sent, hop) = read(&head);
         let bytes = [&own_preface()[..], &headers(&sent, &hop).unwrap()].concat();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let came = runtime.block_on(decoded(&bytes));
         prop_assert_eq!(&came.method, &sent.method);
         prop_assert_eq!(&came.target, &sent.target);

@@ -2,13 +2,15 @@
 //!
 //! In: an address and what is spoken there. Out: a connection of HTTP/1, or one of HTTP/2 that streams can be opened on.
 
-use super::pool::{MOST_STREAMS, Multiplexed, Turn, UNKNOWN};
+use super::pool::{MOST_STREAMS, Multiplexed, Turn};
 use crate::{
     cause::Cause,
-    http::wire::{http1::Http1, stream::Stream},
+    http::{
+        http2::{Connection, Ours},
+        wire::{http1::Http1, stream::Stream},
+    },
     route::Upstream,
 };
-use bytes::Bytes;
 use socket2::SockRef;
 use std::{io, net::SocketAddr};
 use tokio::net::TcpStream;
@@ -19,9 +21,6 @@ use weft_contract::policy::Scheme;
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// And of all answers of a connection: of each stream that it has, so that clients who do not read hold up nobody else.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS;
-/// What small pieces that wait for their clients may cost in memory, as `h2` counts (256 bytes each). Above, it ends the
-/// connection with all its streams, which a few streams of tiny messages to slow clients must not bring about.
-const SMALL_PIECES: usize = 64 * 1024 * 1024;
 /// The largest head of an answer.
 const LARGEST_HEAD: u32 = 256 * 1024;
 
@@ -43,9 +42,6 @@ pub enum Error {
     /// It chose a protocol that it was not offered.
     #[error("the endpoint speaks HTTP/2 where HTTP/1 was asked for")]
     Unasked,
-    /// It does not speak HTTP/2.
-    #[error("HTTP/2 failed: {0}")]
-    Http2(#[source] h2::Error),
 }
 
 /// A connection that was opened.
@@ -61,7 +57,7 @@ impl Error {
     #[must_use]
     pub fn cause(&self) -> Cause {
         match self {
-            Self::Refused(_) | Self::Http2(_) => Cause::ConnectFailed,
+            Self::Refused(_) => Cause::ConnectFailed,
             Self::Late => Cause::ConnectTimeout,
             Self::Tls(_) | Self::Unverifiable | Self::Unasked => Cause::TlsFailed,
         }
@@ -79,17 +75,13 @@ pub(super) async fn open(
     let tcp = tcp(address).await.map_err(Error::Refused)?;
     match upstream.scheme {
         Scheme::Http => Ok(Opened::One(Box::new(Http1::new(Stream::Plain(tcp))))),
-        Scheme::H2c => multiplexed(Stream::Plain(tcp), turn).await,
+        Scheme::H2c => Ok(multiplexed(Stream::Plain(tcp), turn)),
         Scheme::Https => {
             let tls = upstream.tls.as_ref().ok_or(Error::Unverifiable)?;
             let stream = tls.connect(tcp, http1).await.map_err(Error::Tls)?;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = Stream::Tls(Box::new(stream));
-            if http2 {
-                multiplexed(stream, turn).await
-            } else {
-                Ok(Opened::One(Box::new(Http1::new(stream))))
-            }
+            if http2 { Ok(multiplexed(stream, turn)) } else { Ok(Opened::One(Box::new(Http1::new(stream)))) }
         }
     }
 }
@@ -102,15 +94,13 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-async fn multiplexed(stream: Stream, turn: Option<Turn>) -> Result<Opened, Error> {
-    let mut builder = h2::client::Builder::new();
-    builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(LARGEST_HEAD)
-        .initial_max_send_streams(UNKNOWN)
-        .data_frame_budget(SMALL_PIECES)
-        .enable_push(false);
-    let (send, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(Error::Http2)?;
-    Ok(Opened::Many(Multiplexed::drive(send, connection, turn)))
+fn multiplexed(stream: Stream, turn: Option<Turn>) -> Opened {
+    let ours = Ours {
+        stream_window: STREAM_WINDOW,
+        connection_window: CONNECTION_WINDOW,
+        head_bytes: LARGEST_HEAD,
+        streams: 0,
+    };
+    let (connection, opener) = Connection::client(ours, stream);
+    Opened::Many(Multiplexed::drive(opener, connection, turn))
 }

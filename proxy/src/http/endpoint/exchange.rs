@@ -11,25 +11,22 @@ use crate::{
             framing::{self, Framing},
             hygiene::{self, Hop},
             parse::{self, Bounds},
-            translate,
             websocket::{self, Handshake},
             write,
         },
+        http2::{self, Opener, Stream},
         wire::{
             Broken, Frame, Side,
             http1::{Http1, Outgoing},
-            http2::Http2,
         },
     },
     middleware::Edit,
 };
 use bytes::Bytes;
-use h2::client::{ResponseFuture, SendRequest};
-use http::{Method, Response, StatusCode, uri::Scheme};
+use http::{Method, uri::Scheme};
 use std::{
     fmt,
-    future::Future,
-    pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -68,10 +65,10 @@ enum Kind {
 
 /// A stream of HTTP/2.
 struct Many {
-    send: SendRequest<Bytes>,
-    response: Option<ResponseFuture>,
-    stream: Http2,
-    open: OpenStream,
+    opener: Arc<Opener>,
+    /// None before it has begun.
+    stream: Option<Stream>,
+    _open: OpenStream,
     scheme: Scheme,
     /// Where a WebSocket was asked for.
     handshake: Option<Handshake>,
@@ -88,13 +85,9 @@ impl Exchange {
         }
     }
 
-    pub(super) fn http2(send: SendRequest<Bytes>, open: OpenStream, scheme: Scheme, reused: bool) -> Self {
-        let stream = Http2::new(None, None);
-        Self {
-            reused,
-            kind: Kind::Many(Box::new(Many { send, response: None, stream, open, scheme, handshake: None })),
-            method: Method::GET,
-        }
+    pub(super) fn http2(opener: Arc<Opener>, open: OpenStream, scheme: Scheme, reused: bool) -> Self {
+        let many = Many { opener, stream: None, _open: open, scheme, handshake: None };
+        Self { reused, kind: Kind::Many(Box::new(many)), method: Method::GET }
     }
 
     /// Whether the endpoint can be asked to change to this protocol here: over HTTP/2 to WebSockets alone, and where it has
@@ -104,7 +97,7 @@ impl Exchange {
         match &self.kind {
             Kind::One { .. } => true,
             Kind::Many(many) => {
-                let knows_how = many.send.is_extended_connect_protocol_enabled();
+                let knows_how = many.opener.knows_extended_connect();
                 framing == Framing::Empty && websocket::is_websocket(protocol) && knows_how
             }
         }
@@ -114,7 +107,7 @@ impl Exchange {
     pub fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match &mut self.kind {
             Kind::One { .. } => Poll::Ready(()),
-            Kind::Many(many) => many.send.poll_ready(context).map(drop), // `begin` fails likewise
+            Kind::Many(many) => many.opener.poll_open(context), // where it is gone, `begin` fails
         }
     }
 
@@ -130,20 +123,7 @@ impl Exchange {
                 begin_http1(connection, sent);
                 Ok(())
             }
-            Kind::Many(many) => {
-                let Many { send, response, stream, open, scheme, handshake } = &mut **many;
-                let scheme = scheme.clone();
-                let mut request =
-                    translate::to_request(sent.request, sent.target.clone(), scheme, sent.hop, sent.edits)
-                        .map_err(|error| Broken::Protocol(error.to_string()))?;
-                *handshake = sent.upgrade.map(|_| Handshake::begin(&mut request));
-                let ends = sent.framing == Framing::Empty && handshake.is_none();
-                let (future, body) =
-                    send.send_request(request, ends).inspect_err(|_| open.connection_is_gone())?;
-                *response = Some(future);
-                stream.send = (!ends).then_some(body);
-                Ok(())
-            }
+            Kind::Many(many) => many.begin(sent),
         }
     }
 
@@ -172,12 +152,10 @@ impl Exchange {
             }
             Kind::One { connection: None, .. } => Err(Broken::Ended),
             Kind::Many(many) => {
-                let stream = &mut many.stream;
-                let length =
-                    translate::length(&head.head).map_err(|error| Broken::Protocol(error.to_string()))?;
-                let ended = stream.receive.as_ref().is_none_or(h2::RecvStream::is_end_stream);
+                let mut length = head.head.of_kind(crate::http::head::Kind::ContentLength);
+                let length = length.next().and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
                 Ok(match length {
-                    _ if ended => Framing::Empty,
+                    _ if many.stream.as_ref().is_none_or(Stream::is_read) => Framing::Empty,
                     Some(length) => Framing::Length(length),
                     None => Framing::Chunked,
                 })
@@ -210,12 +188,8 @@ impl Exchange {
     #[must_use]
     pub fn is_unprocessed(error: &Broken) -> bool {
         match error {
-            Broken::Reset(error) => {
-                // A GOAWAY ends the streams behind its last one, whatever its reason (RFC 9113, section 6.8).
-                error.reason() == Some(h2::Reason::REFUSED_STREAM)
-                    || (error.is_go_away() && error.is_remote())
-            }
-            Broken::Io(_) | Broken::Ended | Broken::Protocol(_) => false,
+            Broken::Unprocessed(_) => true,
+            Broken::Reset(_) | Broken::Gone(_) | Broken::Io(_) | Broken::Ended | Broken::Protocol(_) => false,
         }
     }
 }
@@ -223,40 +197,39 @@ impl Exchange {
 // === impl Many ===
 
 impl Many {
-    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, Broken>> {
-        let Self { send: _, response, stream, open, scheme: _, handshake } = self;
-        let Some(future) = response else { return Poll::Ready(Err(Broken::Ended)) };
-        if let Poll::Ready(Some(interim)) = future.poll_informational(context) {
-            let interim = interim?;
-            if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
-                let what = "HTTP/2 has no 101".to_owned(); // RFC 9113, section 8.6
-                return Poll::Ready(Err(Broken::Protocol(what)));
-            }
-            return Poll::Ready(translated(&interim));
+    fn begin(&mut self, sent: Sent<'_>) -> Result<(), Broken> {
+        let Self { opener, stream, _open: _, scheme, handshake } = self;
+        let Sent { request, target, hop, edits, framing, upgrade } = sent;
+        let protocol = upgrade.map(|_| websocket::PROTOCOL);
+        let translated = http2::Request::new(request, target, scheme, hop, edits, protocol)
+            .map_err(|error| Broken::Protocol(error.to_string()))?;
+        *handshake = upgrade.map(|_| Handshake::begin(request));
+        let ends = framing == Framing::Empty && handshake.is_none();
+        let mut opened = opener.open()?;
+        if request.method == Method::HEAD || handshake.is_some() {
+            opened.ignore_length();
         }
-        let answer = ready!(Pin::new(future).poll(context));
-        let (mut parts, body) = match answer {
-            Ok(answer) => answer.into_parts(),
-            Err(error) => {
-                if error.is_go_away() || error.is_io() {
-                    open.connection_is_gone();
-                }
-                return Poll::Ready(Err(error.into()));
-            }
-        };
-        *response = None;
-        stream.receive = Some(body);
-        let agreed = handshake.take().filter(|_| parts.status.is_success());
-        if let Some(handshake) = &agreed {
-            handshake.agree(&mut parts.headers);
-        }
-        let head = translated(&Response::from_parts(parts, ()))?;
-        Poll::Ready(Ok(if agreed.is_some() { head.switching() } else { head }))
+        opened.send_head(ends, |out| translated.write(out));
+        *stream = Some(opened);
+        Ok(())
     }
-}
 
-fn translated(response: &Response<()>) -> Result<ResponseHead, Broken> {
-    translate::response(response).map_err(|error| Broken::Protocol(error.to_string()))
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<ResponseHead, Broken>> {
+        let Self { opener: _, stream, _open: _, scheme: _, handshake } = self;
+        let Some(stream) = stream else { return Poll::Ready(Err(Broken::Ended)) };
+        let head = ready!(stream.poll_head(context))?;
+        if !(200..300).contains(&head.status) {
+            return Poll::Ready(Ok(head));
+        }
+        Poll::Ready(Ok(match handshake.take() {
+            Some(handshake) => handshake.agree(head),
+            None => head,
+        }))
+    }
+
+    fn stream(&mut self) -> Result<&mut Stream, Broken> {
+        self.stream.as_mut().ok_or(Broken::Ended)
+    }
 }
 
 fn begin_http1(connection: &mut Http1, sent: Sent<'_>) {
@@ -307,7 +280,7 @@ impl Side for Exchange {
         match &mut self.kind {
             Kind::One { connection: Some(connection), .. } => connection.poll_frame(context),
             Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
-            Kind::Many(many) => many.stream.poll_frame(context),
+            Kind::Many(many) => many.stream()?.poll_frame(context),
         }
     }
 
@@ -315,7 +288,7 @@ impl Side for Exchange {
         match &mut self.kind {
             Kind::One { connection: Some(connection), .. } => connection.poll_ready(context),
             Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
-            Kind::Many(many) => many.stream.poll_ready(context),
+            Kind::Many(many) => many.stream()?.poll_ready(context),
         }
     }
 
@@ -323,7 +296,11 @@ impl Side for Exchange {
         match &mut self.kind {
             Kind::One { connection: Some(connection), .. } => connection.put(frame),
             Kind::One { connection: None, .. } => {}
-            Kind::Many(many) => many.stream.put(frame),
+            Kind::Many(many) => {
+                if let Some(stream) = &mut many.stream {
+                    stream.put(frame);
+                }
+            }
         }
     }
 
@@ -331,7 +308,7 @@ impl Side for Exchange {
         match &mut self.kind {
             Kind::One { connection: Some(connection), .. } => connection.poll_flush(context),
             Kind::One { connection: None, .. } => Poll::Ready(Err(Broken::Ended)),
-            Kind::Many(many) => many.stream.poll_flush(context),
+            Kind::Many(many) => many.stream()?.poll_flush(context),
         }
     }
 }

@@ -9,29 +9,28 @@ use super::{
 };
 use crate::{
     balance::EndpointState,
-    http::wire::{http1::Http1, stream::Stream},
+    http::{
+        http2::{Connection, Opener},
+        wire::{alarm::Alarm, http1::Http1},
+    },
     route::Upstream,
 };
-use bytes::Bytes;
-use h2::client::{Connection, SendRequest};
 use std::{
     collections::HashMap,
     fmt,
     future::poll_fn,
     io, mem,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     time::Duration,
 };
 use tokio::{
     sync::OwnedMutexGuard,
     time::{Instant, interval, timeout},
 };
-use tokio_util::sync::CancellationToken;
 use weft_contract::policy::Scheme;
 
 /// How long an idle connection is kept: less than the 5 seconds after which common servers (Node.js) close it, for a
@@ -44,14 +43,14 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// How many idle connections to one endpoint are kept.
 const MOST_IDLE: usize = 1024;
 
+/// How long an endpoint may take to read what was sent to it last, when its connection ends.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// The connections. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Pool(Arc<Shared>);
 
 type Key = (u64, u64);
-
-/// How many streams a connection of HTTP/2 seems to take before its endpoint has said how many: a number that none says.
-pub(super) const UNKNOWN: usize = 1_000_003;
 
 /// How many streams a connection of HTTP/2 has at most, whatever its endpoint takes: about what common servers take.
 pub(super) const MOST_STREAMS: u32 = 100;
@@ -82,16 +81,13 @@ struct Idle {
 /// A connection of HTTP/2.
 #[derive(Clone)]
 pub(super) struct Multiplexed {
-    pub(super) send: SendRequest<Bytes>,
+    pub(super) opener: Arc<Opener>,
     streams: Arc<Streams>,
 }
 
 /// What a connection of HTTP/2 has under way.
 struct Streams {
     open: AtomicUsize,
-    gone: AtomicBool,
-    /// Cancelled when the endpoint's settings have come, or never will.
-    settled: CancellationToken,
     /// When the last one ended.
     rests: Mutex<Instant>,
 }
@@ -138,7 +134,7 @@ impl Pool {
             return None;
         }
         let free = entry.multiplexed.iter().find_map(Multiplexed::stream);
-        free.map(|(connection, stream)| Exchange::http2(connection.send, stream, upstream.uri_scheme(), true))
+        free.map(|(opener, stream)| Exchange::http2(opener, stream, upstream.uri_scheme(), true))
     }
 
     /// A new connection; of HTTP/2, maybe one that somebody else has opened meanwhile. For an `upgrade` over HTTP/2 the
@@ -180,8 +176,8 @@ impl Pool {
         let turn = if single { None } else { Some(opening.lock_owned().await) };
         let free =
             self.entry(&mut self.0.lock(), key, endpoint).multiplexed.iter().find_map(Multiplexed::stream);
-        if let Some((connection, stream)) = free {
-            return Ok(Exchange::http2(connection.send, stream, upstream.uri_scheme(), true));
+        if let Some((opener, stream)) = free {
+            return Ok(Exchange::http2(opener, stream, upstream.uri_scheme(), true));
         }
         match connect::open(endpoint.address, upstream, false, turn).await? {
             Opened::One(connection) => {
@@ -194,7 +190,7 @@ impl Pool {
                 if upgrade {
                     connection.settled().await?;
                 }
-                Ok(Exchange::http2(connection.send, stream, upstream.uri_scheme(), false))
+                Ok(Exchange::http2(connection.opener, stream, upstream.uri_scheme(), false))
             }
         }
     }
@@ -304,55 +300,40 @@ impl Home {
 
 impl Multiplexed {
     /// Takes a connection into service; it is driven until it ends. `turn` is let go with the endpoint's settings.
-    pub(super) fn drive(
-        send: SendRequest<Bytes>,
-        mut connection: Connection<Stream, Bytes>,
-        mut turn: Option<Turn>,
-    ) -> Self {
-        let streams = Arc::new(Streams {
-            open: AtomicUsize::new(0),
-            gone: AtomicBool::new(false),
-            settled: CancellationToken::new(),
-            rests: Mutex::new(Instant::now()),
-        });
-        let told = Arc::clone(&streams);
-        let mut settled = false;
+    pub(super) fn drive(opener: Opener, mut connection: Connection, mut turn: Option<Turn>) -> Self {
+        let streams = Arc::new(Streams { open: AtomicUsize::new(0), rests: Mutex::new(Instant::now()) });
         tokio::spawn(async move {
-            let driven = poll_fn(|context| {
-                let driven = Pin::new(&mut connection).poll(context);
-                if !settled && connection.max_concurrent_send_streams() != UNKNOWN {
-                    (settled, turn) = (true, None);
-                    told.settled.cancel();
+            let (mut alarm, mut until) = (Alarm::default(), None);
+            poll_fn(|context| {
+                let driven = connection.poll_drive(context);
+                if turn.is_some() && connection.is_settled() {
+                    turn = None;
+                }
+                if driven.is_pending() && connection.is_over() {
+                    let until = *until.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+                    return alarm.poll(context, until);
                 }
                 driven
-            });
-            if let Err(error) = driven.await {
-                tracing::debug!(%error, "a connection to an endpoint ended");
+            })
+            .await;
+            if let Some(what) = connection.failure() {
+                tracing::debug!(what, "a connection to an endpoint ended");
             }
-            told.gone.store(true, Ordering::Relaxed);
-            told.settled.cancel();
         });
-        Self { send, streams }
+        Self { opener: Arc::new(opener), streams }
     }
 
     /// Another stream, where there is room for one.
-    fn stream(&self) -> Option<(Self, OpenStream)> {
-        let most = self.send.current_max_send_streams();
-        let open = self.streams.open.load(Ordering::Relaxed);
-        if most == UNKNOWN || open >= most.min(MOST_STREAMS as usize) {
-            return None;
-        }
-        let mut free = self.clone();
-        // It fails where the endpoint has said GOAWAY, which is no reason to lose a try.
-        let gone = matches!(free.send.poll_ready(&mut noop()), Poll::Ready(Err(_)));
-        self.streams.gone.fetch_or(gone, Ordering::Relaxed);
-        (!self.streams.gone.load(Ordering::Relaxed)).then(|| (free, self.occupy()))
+    fn stream(&self) -> Option<(Arc<Opener>, OpenStream)> {
+        let most = self.opener.most_streams()?.min(MOST_STREAMS as usize);
+        let has_room = self.streams.open.load(Ordering::Relaxed) < most && !self.opener.is_gone();
+        has_room.then(|| (Arc::clone(&self.opener), self.occupy()))
     }
 
     /// Waits for the endpoint's settings.
     async fn settled(&self) -> Result<(), Error> {
-        self.streams.settled.cancelled().await;
-        if self.streams.gone.load(Ordering::Relaxed) {
+        poll_fn(|context| self.opener.poll_settled(context)).await;
+        if self.opener.is_gone() {
             return Err(Error::Refused(io::ErrorKind::ConnectionReset.into()));
         }
         Ok(())
@@ -366,18 +347,11 @@ impl Multiplexed {
     fn is_wanted(&self, now: Instant) -> bool {
         let rests = *self.streams.rests.lock().unwrap_or_else(PoisonError::into_inner);
         let busy = self.streams.open.load(Ordering::Relaxed) > 0;
-        !self.streams.gone.load(Ordering::Relaxed) && (busy || now - rests < IDLE_MULTIPLEXED)
+        !self.opener.is_gone() && (busy || now - rests < IDLE_MULTIPLEXED)
     }
 }
 
 // === impl OpenStream ===
-
-impl OpenStream {
-    /// Nothing new is sent on its connection.
-    pub(super) fn connection_is_gone(&self) {
-        self.0.gone.store(true, Ordering::Relaxed);
-    }
-}
 
 impl Drop for OpenStream {
     fn drop(&mut self) {

@@ -60,7 +60,9 @@ pub struct NoAnswer {
 pub fn cause(error: &Broken) -> Cause {
     match error {
         Broken::Protocol(_) => Cause::BadAnswer,
-        Broken::Io(_) | Broken::Ended | Broken::Reset(_) => Cause::EndpointReset,
+        Broken::Io(_) | Broken::Ended | Broken::Reset(_) | Broken::Unprocessed(_) | Broken::Gone(_) => {
+            Cause::EndpointReset
+        }
     }
 }
 

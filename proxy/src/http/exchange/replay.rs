@@ -194,7 +194,9 @@ impl Replay {
 /// What a client is told whose body cannot be read.
 fn refusal(error: Broken) -> Failed {
     match error {
-        Broken::Io(_) | Broken::Ended | Broken::Reset(_) => Failed::Client,
+        Broken::Io(_) | Broken::Ended | Broken::Reset(_) | Broken::Unprocessed(_) | Broken::Gone(_) => {
+            Failed::Client
+        }
         Broken::Protocol(what) => Answer::of(Cause::BadRequest).with_text(what).into(),
     }
 }

@@ -8,7 +8,6 @@ pub mod hygiene;
 pub mod parse;
 #[cfg(test)]
 pub mod strategies;
-pub mod translate;
 pub mod websocket;
 pub mod write;
 
@@ -25,14 +24,21 @@ pub struct Head {
 
 /// One line, by its places in the block.
 #[derive(Clone, Copy, Debug)]
-struct Line {
-    /// The whole line, its end included.
-    start: u32,
-    end: u32,
-    name_end: u32,
-    value_start: u32,
-    value_end: u32,
-    kind: Kind,
+pub struct Line {
+    /// Where it begins, and its name with it.
+    pub start: u32,
+    /// Where it ends, what ends it included.
+    pub end: u32,
+    /// Where its name ends.
+    pub name_end: u32,
+    /// Where its value begins.
+    pub value_start: u32,
+    /// Where its value ends.
+    pub value_end: u32,
+    /// Which field it is.
+    pub kind: Kind,
+    /// Its sender wants it in no table of HTTP/2's compression, here or further on (RFC 7541, section 6.2.3).
+    pub never_indexed: bool,
 }
 
 /// The fields that a proxy has to know (RFC 9110, sections 6 and 7).
@@ -98,7 +104,7 @@ pub struct ResponseHead {
 
 impl Kind {
     /// What a field of this name is. By length first, so that most names cost one comparison of numbers.
-    fn of(name: &[u8]) -> Self {
+    pub fn of(name: &[u8]) -> Self {
         let is = |other: &str| name.eq_ignore_ascii_case(other.as_bytes());
         match name.len() {
             2 if is("te") => Self::Te,
@@ -119,6 +125,17 @@ impl Kind {
 // === impl Head ===
 
 impl Head {
+    /// Lines by their places in `block`.
+    #[must_use]
+    pub fn new(block: Bytes, lines: Vec<Line>) -> Self {
+        Self { block, lines }
+    }
+
+    /// The lines, each with its name and value.
+    pub fn each(&self) -> impl Iterator<Item = (&[u8], &[u8], &Line)> {
+        self.lines.iter().map(|line| (self.name(line), self.value(line), line))
+    }
+
     /// The fields, as name, value and kind.
     pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8], Kind)> {
         self.lines.iter().map(|line| (self.name(line), self.value(line), line.kind))
@@ -148,7 +165,8 @@ impl Head {
     }
 
     /// A part of the block that shares its memory.
-    fn share(&self, part: &[u8]) -> Bytes {
+    #[must_use]
+    pub fn share(&self, part: &[u8]) -> Bytes {
         self.block.slice_ref(part)
     }
 
@@ -185,7 +203,8 @@ impl RequestHead {
 }
 
 /// Whether a value of `Host` names a host alone: what else it has, some would take for a path or a user's name.
-fn is_host(value: &[u8]) -> bool {
+#[must_use]
+pub fn is_host(value: &[u8]) -> bool {
     !value.iter().any(|byte| matches!(byte, b'/' | b'?' | b'#' | b'@' | b' ' | b'\t' | b','))
 }
 

@@ -187,7 +187,7 @@ fn lines(bytes: &[u8], size: usize, headers: &[Header<'_>]) -> Result<Vec<Line>,
             before.end = start;
         }
         let kind = Kind::of(header.name.as_bytes());
-        lines.push(Line { start, end: 0, name_end, value_start, value_end, kind });
+        lines.push(Line { start, end: 0, name_end, value_start, value_end, kind, never_indexed: false });
     }
     if let Some(last) = lines.last_mut() {
         last.end = number(size.saturating_sub(2)); // the empty line

@@ -143,7 +143,7 @@ fn own_lines(out: &mut BytesMut, own: Own<'_>) {
 }
 
 /// The fields that the edits add, in order, without those that a later edit takes away again.
-pub(super) fn added(edits: &[Edit]) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+pub fn added(edits: &[Edit]) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     edits.iter().enumerate().filter_map(|(index, edit)| match edit {
         Edit::Set(name, value) | Edit::Add(name, value) => {
             (!is_edited(name.as_str().as_bytes(), &edits[index + 1..])).then_some((name, value))

@@ -5,13 +5,12 @@
 
 pub mod chunked;
 pub mod http1;
-pub mod http2;
 pub mod outbox;
-pub mod rewound;
 pub mod stream;
 
 pub use crate::alarm;
 
+use crate::http::http2::Reason;
 use bytes::Bytes;
 use http::HeaderMap;
 use std::{
@@ -42,9 +41,15 @@ pub enum Broken {
     /// What came is not HTTP.
     #[error("the message breaks the protocol: {0}")]
     Protocol(String),
-    /// The stream was reset by the other side, or its connection.
+    /// The stream of HTTP/2 was reset by the other side.
     #[error("the stream was reset: {0}")]
-    Reset(#[from] h2::Error),
+    Reset(Reason),
+    /// The other side of HTTP/2 said that it did not process the request (RFC 9113, sections 6.8 and 8.7).
+    #[error("the request was not processed: {0}")]
+    Unprocessed(Reason),
+    /// The connection of a stream has ended, and all its streams with it.
+    #[error("{0}")]
+    Gone(&'static str),
 }
 
 /// One side of an exchange after its heads: it sends a body and takes one.
