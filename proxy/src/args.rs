@@ -64,7 +64,7 @@ pub struct Args {
     #[arg(long, env = "WEFT_HTTP2_RESETS", default_value_t = 200)]
     pub http2_resets: usize,
 
-    /// What is logged: error, warn, info, debug, or a filter such as info,weft_proxy::http=debug.
+    /// What is logged: error, warn, info, debug, trace, or a filter such as info,weft_proxy::http=debug.
     #[arg(long, env = "WEFT_LOG", default_value = "info")]
     pub log: String,
 
