@@ -1,6 +1,6 @@
 //! Tells which of many conditions a request meets.
 //!
-//! In: lists of [`HttpMatch`], and the head of a request. Out: a [`Matcher`], and which of its conditions hold.
+//! In: lists of `HttpMatch`, and the head of a request. Out: a [`Matcher`], and which of its conditions hold.
 //!
 //! ```text
 //!  HttpMatch --pool--> Text: a regular expression, or the literal that says the same

@@ -226,9 +226,7 @@ impl Wire {
         if self.input.is_empty() {
             self.input = BytesMut::new();
         }
-        if state.is_resting() {
-            state.output.rest();
-        }
+        state.rest();
     }
 }
 

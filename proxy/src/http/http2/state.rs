@@ -302,10 +302,12 @@ impl State {
         self.owed > LARGEST || self.output.size() > MOST_WAITING
     }
 
-    /// Whether streams are kept.
-    #[must_use]
-    pub fn is_resting(&self) -> bool {
-        self.streams.is_empty() && self.partial.is_none()
+    /// Gives back the memory that a connection without streams does not need.
+    pub fn rest(&mut self) {
+        if self.streams.is_empty() {
+            self.output.rest();
+            self.asked = VecDeque::new();
+        }
     }
 
     /// Some of what waited was written, or all.

@@ -107,7 +107,7 @@ fn a_request_is_asked_and_answered_and_forgotten() {
     pair.client.let_go(id);
     pair.server.let_go(id);
     assert_eq!(pair.client.output.size() + pair.server.output.size(), 0, "nobody is told anything");
-    assert!(pair.client.is_resting() && pair.server.is_resting());
+    assert!(pair.client.streams.is_empty() && pair.server.streams.is_empty());
 }
 
 #[test]
