@@ -10,27 +10,16 @@
 
 use crate::http::{
     head::{Kind, RequestHead, elements, framing::Framing, hygiene::Hop},
-    http2::PREFACE,
+    http2::{self, FrameHead, HEAD, LARGEST, PREFACE, kind},
     wire::{Side, http1::Http1},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use std::{future::poll_fn, time::Duration};
 use tokio::time::timeout;
 
-/// The largest payload of a frame that every receiver takes (RFC 9113, section 4.2).
-const LARGEST_FRAME: usize = 16_384;
-/// The size of a frame's head (RFC 9113, section 4.1).
-const FRAME_HEAD: usize = 9;
 /// How long a client may take to send its first settings.
 const FIRST_SETTINGS: Duration = Duration::from_secs(10);
-/// Frame types and flags (RFC 9113, section 6).
-const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
-
 /// The protocol that a request asks its endpoint for.
 pub(super) fn protocol(request: &RequestHead, hop: &Hop) -> Option<Bytes> {
     if !hop.upgrade {
@@ -85,7 +74,7 @@ fn asked(request: &RequestHead, hop: &Hop, framing: Framing, input: &[u8]) -> Op
     let mut settings = request.head.of_kind(Kind::Http2Settings);
     let (Some(encoded), None) = (settings.next(), settings.next()) else { return None };
     let settings = URL_SAFE_NO_PAD.decode(encoded.trim_ascii_end()).ok()?;
-    if settings.len() % 6 != 0 || settings.len() > LARGEST_FRAME {
+    if settings.len() % 6 != 0 || settings.len() > LARGEST {
         return None;
     }
     // What came behind the request is the client's own preface, and more. Anything else is another request: one that wants
@@ -94,7 +83,7 @@ fn asked(request: &RequestHead, hop: &Hop, framing: Framing, input: &[u8]) -> Op
     if input[..eager] != PREFACE[..eager] {
         return None;
     }
-    headers(request, hop)
+    http2::upgraded(request, hop)
 }
 
 /// The client's preface and its first settings; none where it speaks something else.
@@ -105,12 +94,11 @@ async fn begun(connection: &mut Http1) -> Option<BytesMut> {
         if input[..come] != PREFACE[..come] {
             return None;
         }
-        if let Some([high, middle, low, kind, ..]) = input.get(PREFACE.len()..PREFACE.len() + FRAME_HEAD) {
-            let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
-            if *kind != SETTINGS || length > LARGEST_FRAME {
+        if let Some(FrameHead { length, kind, .. }) = input.get(PREFACE.len()..).and_then(FrameHead::read) {
+            if kind != kind::SETTINGS || length > LARGEST {
                 return None;
             }
-            let whole = PREFACE.len() + FRAME_HEAD + length;
+            let whole = PREFACE.len() + HEAD + length;
             if input.len() >= whole {
                 return Some(connection.input.split_to(whole));
             }
@@ -119,64 +107,6 @@ async fn begun(connection: &mut Http1) -> Option<BytesMut> {
             return None;
         }
     }
-}
-
-/// The frames that say the same.
-fn headers(request: &RequestHead, hop: &Hop) -> Option<BytesMut> {
-    let mut block = BytesMut::new();
-    literal(&mut block, b":method", request.method.as_str().as_bytes());
-    literal(&mut block, b":scheme", b"http");
-    literal(&mut block, b":path", &request.target);
-    literal(&mut block, b":authority", request.host.as_deref()?);
-    for (name, value, kind) in request.head.fields() {
-        if kind != Kind::Host && !crate::http::head::hygiene::is_hop_by_hop(&request.head, name, kind, hop) {
-            literal(&mut block, &name.to_ascii_lowercase(), value);
-        }
-    }
-    if hop.trailers {
-        literal(&mut block, b"te", b"trailers");
-    }
-    let mut bytes = BytesMut::with_capacity(block.len() + 64);
-    let mut pieces = block.chunks(LARGEST_FRAME).peekable();
-    let mut kind = HEADERS;
-    while let Some(piece) = pieces.next() {
-        let first = if kind == HEADERS { END_STREAM } else { 0 };
-        let last = if pieces.peek().is_none() { END_HEADERS } else { 0 };
-        frame(&mut bytes, kind, first | last, 1, piece);
-        kind = CONTINUATION;
-    }
-    Some(bytes)
-}
-
-fn frame(out: &mut BytesMut, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-    out.put_uint(payload.len() as u64, 3);
-    out.put_u8(kind);
-    out.put_u8(flags);
-    out.put_u32(stream);
-    out.put_slice(payload);
-}
-
-/// A literal field that is not indexed (RFC 7541, section 6.2.2).
-fn literal(out: &mut BytesMut, name: &[u8], value: &[u8]) {
-    out.put_u8(0);
-    string(out, name);
-    string(out, value);
-}
-
-/// A string without Huffman's code (RFC 7541, section 5.2), its length as an integer of a prefix of 7 bits (section 5.1).
-fn string(out: &mut BytesMut, text: &[u8]) {
-    if text.len() < 127 {
-        out.put_u8(u8::try_from(text.len()).unwrap_or(0));
-    } else {
-        out.put_u8(127);
-        let mut rest = text.len() - 127;
-        while rest >= 128 {
-            out.put_u8(u8::try_from(rest % 128).unwrap_or(0) | 128);
-            rest /= 128;
-        }
-        out.put_u8(u8::try_from(rest).unwrap_or(0));
-    }
-    out.put_slice(text);
 }
 
 #[cfg(test)]

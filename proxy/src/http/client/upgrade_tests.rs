@@ -107,7 +107,7 @@ async fn the_clients_own_settings_come_first_however_much_of_them_has_come() {
     let ping = b"\0\0\x08\x06\0\0\0\0\0pingping";
     let own = [&own_preface()[..], ping].concat();
     let (request, hop) = read(&head);
-    let stream = headers(&request, &hop).unwrap();
+    let stream = http2::upgraded(&request, &hop).unwrap();
     let expected = [&own_preface()[..], &stream, ping].concat();
     for came in 0..=own.len() {
         let (bytes, _) = agreed(&head, &own[..came], &own[came..]).await;
@@ -133,7 +133,7 @@ proptest! {
         head.truncate(head.len() - 2);
         head.extend_from_slice(format!("x-long: {}\r\n\r\n", "v".repeat(long)).as_bytes());
         let (sent, hop) = read(&head);
-        let bytes = [&own_preface()[..], &headers(&sent, &hop).unwrap()].concat();
+        let bytes = [&own_preface()[..], &http2::upgraded(&sent, &hop).unwrap()].concat();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
         let came = runtime.block_on(decoded(&bytes));
         prop_assert_eq!(&came.method, &sent.method);

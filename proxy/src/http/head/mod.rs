@@ -12,7 +12,7 @@ pub mod websocket;
 pub mod write;
 
 use crate::middleware::Fields;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Method, Version};
 
 /// The lines of a head, in the order in which they came.
@@ -118,6 +118,28 @@ impl Kind {
             16 if is("proxy-connection") => Self::ProxyConnection,
             17 if is("transfer-encoding") => Self::TransferEncoding,
             _ => Self::Other,
+        }
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    /// Writes a line at the end of `block`.
+    #[must_use]
+    pub fn write(block: &mut BytesMut, name: &[u8], value: &[u8], never_indexed: bool) -> Self {
+        let place = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+        let start = block.len();
+        write::line(block, name, value);
+        let (name_end, end) = (start + name.len(), block.len());
+        Self {
+            start: place(start),
+            end: place(end),
+            name_end: place(name_end),
+            value_start: place(name_end + 2), // behind ": "
+            value_end: place(end - 2),        // before the end of the line
+            kind: Kind::of(name),
+            never_indexed,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! In: a request that asks for a WebSocket, in the way of HTTP/1 or of HTTP/2; and the endpoint's answer. Out: the answer as
 //! HTTP/1 would have it, which is the one form that the way works on.
 
-use super::{Head, Kind, Line, RequestHead, ResponseHead, is_named, write};
+use super::{Head, Kind, Line, RequestHead, ResponseHead, is_named};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::BytesMut;
 use sha1::{Digest, Sha1};
@@ -45,14 +45,7 @@ impl Handshake {
         let mut head = Head { block, lines };
         if let Some(accept) = &self.0 {
             let mut block = BytesMut::from(&head.block[..]);
-            let place = |block: &BytesMut| u32::try_from(block.len()).unwrap_or(u32::MAX);
-            let start = place(&block);
-            write::line(&mut block, ACCEPT.as_bytes(), accept.as_bytes());
-            let end = place(&block);
-            let name_end = start + ACCEPT.len() as u32;
-            let (value_start, value_end) = (name_end + 2, end - 2);
-            let (kind, never_indexed) = (Kind::Other, false);
-            head.lines.push(Line { start, end, name_end, value_start, value_end, kind, never_indexed });
+            head.lines.push(Line::write(&mut block, ACCEPT.as_bytes(), accept.as_bytes(), false));
             head.block = block.freeze();
         }
         ResponseHead { status: 101, head, ..response }

@@ -3,7 +3,11 @@
 //! In: a head in the one form that the way works on, with the changes that the way asks for; or trailers. Out: the fields of
 //! HTTP/2, compressed as far as costs little. What HTTP/2 forbids, fields of the connection, is left out.
 
-use super::hpack::encode;
+use super::{
+    frame::{LARGEST, flag},
+    hpack::encode,
+    output::Output,
+};
 use crate::{
     http::head::{Head, Kind, RequestHead, ResponseHead, hygiene, hygiene::Hop, is_host, write},
     middleware::Edit,
@@ -81,6 +85,24 @@ impl<'a> Request<'a> {
             encode::field(out, b"te", b"trailers", false);
         }
     }
+}
+
+/// The frames with which stream 1 would have asked the same (RFC 7540, section 3.2); none where it names no host.
+#[must_use]
+pub fn upgraded(request: &RequestHead, hop: &Hop) -> Option<BytesMut> {
+    let host = request.host.as_deref()?;
+    let mut output = Output::default();
+    output.put_fields(1, flag::END_STREAM, LARGEST, |out| {
+        encode::method(out, request.method.as_str().as_bytes());
+        encode::scheme(out, b"http");
+        encode::path(out, &request.target);
+        encode::authority(out, host);
+        lines(out, &request.head, hop, &[], |_, kind| kind == Kind::Host);
+        if hop.trailers {
+            encode::field(out, b"te", b"trailers", false);
+        }
+    });
+    Some(output.bytes())
 }
 
 /// Writes an answer for a client.

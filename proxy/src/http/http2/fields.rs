@@ -234,17 +234,7 @@ impl Fields {
         if self.cookies.is_empty() {
             return self;
         }
-        let place = |block: &BytesMut| u32::try_from(block.len()).unwrap_or(u32::MAX);
-        let start = place(&self.block);
-        self.block.put_slice(b"cookie");
-        let name_end = place(&self.block);
-        self.block.put_slice(b": ");
-        let value_start = place(&self.block);
-        self.block.put_slice(&self.cookies);
-        let value_end = place(&self.block);
-        self.block.put_slice(b"\r\n");
-        let (end, kind, never_indexed) = (place(&self.block), Kind::Other, true);
-        self.lines.push(Line { start, end, name_end, value_start, value_end, kind, never_indexed });
+        self.lines.push(Line::write(&mut self.block, b"cookie", &self.cookies, true));
         self
     }
 

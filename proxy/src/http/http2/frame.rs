@@ -151,6 +151,12 @@ impl Head {
         self.flags & flag != 0
     }
 
+    /// Whether it is the last of its stream, as DATA and HEADERS may be.
+    #[must_use]
+    pub fn ends_stream(&self) -> bool {
+        self.has(flag::END_STREAM)
+    }
+
     /// Where the content lies in the payload, between what pads it (section 6.1); none where it is padded with more than there
     /// is.
     #[must_use]

@@ -31,9 +31,9 @@ mod state;
 mod stream;
 mod streams;
 
-pub use compose::{Request, agreement, own, response};
+pub use compose::{Request, agreement, own, response, upgraded};
 pub use connection::{Asked, Connection, Opener};
 pub use fields::Refused;
-pub use frame::{PREFACE, Reason};
+pub use frame::{HEAD, Head as FrameHead, LARGEST, PREFACE, Reason, kind};
 pub use settings::Ours;
 pub use stream::Stream;

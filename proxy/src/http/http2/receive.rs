@@ -96,20 +96,20 @@ impl State {
             return self.late(stream);
         };
         let size = content.len();
-        let taken = accept(entry, charged, size as u64, State::ends(&head));
+        let taken = accept(entry, charged, size as u64, head.ends_stream());
         if taken.is_ok() {
             match payload {
                 Payload::Part(bytes) => entry.data.gather(&bytes[content]),
                 Payload::Whole(bytes) => entry.data.push(bytes.slice(content)),
             }
-            if State::ends(&head) {
+            if head.ends_stream() {
                 entry.receiving = Half::Ended;
             }
             entry.readable();
             if size < length {
                 self.was_read(stream, length - size); // what pads it
             }
-            if State::ends(&head) {
+            if head.ends_stream() {
                 self.check(stream);
             }
         } else {
@@ -132,9 +132,9 @@ impl State {
             return protocol("HEADERS on a stream that nobody can have opened");
         }
         if head.has(flag::END_HEADERS) {
-            return self.message(head.stream, State::ends(&head), wrong, block);
+            return self.message(head.stream, head.ends_stream(), wrong, block);
         }
-        let (stream, ends) = (head.stream, State::ends(&head));
+        let (stream, ends) = (head.stream, head.ends_stream());
         self.partial = Some(Partial { stream, ends, wrong, block: BytesMut::from(block), frames: 1 });
         Ok(None)
     }

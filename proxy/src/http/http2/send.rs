@@ -130,10 +130,7 @@ impl State {
 
     /// The next head of an answer.
     pub fn poll_head(&mut self, id: u32, context: &Context<'_>) -> Poll<Result<ResponseHead, Failure>> {
-        let entry = match self.entry_of(id) {
-            Ok(entry) => entry,
-            Err(failure) => return Poll::Ready(Err(failure)),
-        };
+        let entry = self.entry_of(id)?;
         if let Some(head) = entry.heads.pop_front() {
             return Poll::Ready(Ok(head));
         }
@@ -146,10 +143,7 @@ impl State {
 
     /// The next part of a body.
     pub fn poll_frame(&mut self, id: u32, context: &Context<'_>) -> Poll<Result<Frame, Failure>> {
-        let entry = match self.entry_of(id) {
-            Ok(entry) => entry,
-            Err(failure) => return Poll::Ready(Err(failure)),
-        };
+        let entry = self.entry_of(id)?;
         if let Some(data) = entry.data.next() {
             self.was_read(id, data.len());
             return Poll::Ready(Ok(Frame::Data(data)));
@@ -240,9 +234,6 @@ impl State {
         };
         self.streams.remove(id, reset);
         self.taken(unread);
-        if self.streams.under_way() == 0 {
-            self.rests = tokio::time::Instant::now();
-        }
         self.changed();
         if self.output.size() > 0 || self.streams.is_empty() {
             self.wake_driver(); // it may have to go, or may rest now

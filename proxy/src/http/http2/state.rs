@@ -5,7 +5,7 @@
 
 use super::{
     fields::{self, Refused},
-    frame::{self, FIRST_WINDOW, HEAD, Head, LARGEST, MOST, PREFACE, Reason, flag, kind, setting},
+    frame::{self, FIRST_WINDOW, HEAD, Head, LARGEST, MOST, PREFACE, Reason, kind, setting},
     hpack::Decoder,
     output::Output,
     pieces,
@@ -18,7 +18,6 @@ use std::{
     collections::VecDeque,
     task::{Context, Waker},
 };
-use tokio::time::Instant;
 
 /// How many streams may be reset here for what came on them, before the connection is ended: each costs more here than
 /// there (CVE-2025-8671, "made you reset").
@@ -78,8 +77,6 @@ pub struct State {
     pub(super) has_sent_fields: bool,
     /// Nobody will open streams here.
     pub(super) released: bool,
-    /// When the last stream ended.
-    pub rests: Instant,
     pub(super) driver: Option<Waker>,
     /// Who waits for a change of what the other side takes.
     pub(super) waiting: Vec<Waker>,
@@ -171,7 +168,6 @@ impl State {
             owed: 0,
             has_sent_fields: false,
             released: false,
-            rests: Instant::now(),
             driver: None,
             waiting: Vec::new(),
         }
@@ -363,9 +359,6 @@ impl State {
         if self.streams.check(id) {
             self.changed(); // there may be room for another
         }
-        if self.streams.under_way() == 0 {
-            self.rests = Instant::now();
-        }
     }
 
     /// The window of a new stream of this side.
@@ -401,12 +394,6 @@ impl State {
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.streams.under_way()
-    }
-
-    /// Whether the payload of this kind is wanted as it is.
-    #[must_use]
-    pub(super) fn ends(head: &Head) -> bool {
-        head.has(flag::END_STREAM)
     }
 }
 
